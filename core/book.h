@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The book: a folder that many processes (also on a network file system) append to. Each process writes its own segment
+ * file (records with length, type and XXH3; group commit by fsync); a SQLite index beside them is a cache that can be
+ * rebuilt. It holds (1) the journal of teacher answers, (2) money and tokens, (3) the ledger, (4) provenance.
+ * On-disk format: docs/formats.md, "Book". All calls are thread safe on one struct book. */
+#ifndef CORE_BOOK_H
+#define CORE_BOOK_H
+#include <stdint.h>
+#include "err.h"
+#include "mem.h"
+#include "span.h"
+
+struct book;
+enum { BOOK_READ = 1, BOOK_CREATE = 2 };
+MUST_USE enum status book_open(const char *path, int flags, struct book **b, struct err *e);
+/* Commits what is pending, then closes. Accepts NULL. */
+MUST_USE enum status book_close(struct book *b, struct err *e);
+const char *book_path(const struct book *b);
+
+/* ---- journal ---- key = SHA-256 over (teacher identity, exact request body, sample ordinal) */
+void book_key(struct span identity, struct span body, uint32_t ordinal, unsigned char key[32]);
+struct book_answer {
+  struct span body;     /* request, compared on a hit */
+  struct span answer;   /* response JSON exactly as the dialect wants it back */
+  struct span meta;     /* JSON object: teacher, usage, usd, time, http status, attempts */
+};
+/* *found = 1 and ans filled (arena memory) when the journal holds an answer under key whose body is the same.
+ * Failed answers (kept with type failed) are not found here; see book_find_failed. */
+MUST_USE enum status book_find(struct book *b, const unsigned char key[32], struct span body, struct arena *a,
+                               struct book_answer *ans, int *found, struct err *e);
+/* Appends an answer. Durable (fsynced) when book_commit returns; callers pass an answer on only after that. */
+MUST_USE enum status book_put(struct book *b, const unsigned char key[32], const struct book_answer *ans, struct err *e);
+MUST_USE enum status book_commit(struct book *b, struct err *e); /* group commit of everything put so far */
+
+/* ---- money ---- reserved before a request is sent, settled after (micro-dollars); an unsettled one counts as spent. */
+MUST_USE enum status book_reserve(struct book *b, const char *model, uint64_t micro_usd, uint64_t limit_micro_usd,
+                                  uint64_t *reservation, struct err *e); /* STATUS_LIMIT when it would pass the limit */
+MUST_USE enum status book_settle(struct book *b, uint64_t reservation, uint64_t micro_usd, uint64_t tokens_in,
+                                 uint64_t tokens_out, struct err *e);
+
+/* ---- ledger ---- one JSON object a line of history: stage runs, opened and closed. See ledger.h for the counts. */
+MUST_USE enum status book_note(struct book *b, const char *kind, struct span json, struct err *e); /* durable on return */
+/* Calls f for every note of the kind, all segments, in (time, segment, offset) order. */
+MUST_USE enum status book_notes(struct book *b, const char *kind,
+                                enum status (*f)(void *ctx, struct span json, struct err *e), void *ctx, struct err *e);
+
+/* ---- upkeep ---- */
+MUST_USE enum status book_verify(const char *path, struct buf *report, struct err *e); /* every record of every segment */
+MUST_USE enum status book_reindex(const char *path, struct err *e);
+
+#endif

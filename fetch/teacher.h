@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Whoever answers: a local model, an OpenAI-compatible server, a recorded book. augment and label know only this header.
+ * A dialect is one file (fetch/teacher_*.c) and one row. Every answer goes through the journal of the book (when there is
+ * one): found there, it costs nothing; else it is asked, committed, then passed on. */
+#ifndef FETCH_TEACHER_H
+#define FETCH_TEACHER_H
+#include <stdint.h>
+#include "decode.h"
+#include "err.h"
+#include "mem.h"
+#include "span.h"
+struct book;
+struct teacher_options { /* option group TEACHER_OPTION_ROWS of fetch/teacher_options.h */
+  const char *teacher;         /* GGUF, HF folder, run folder, http(s)://host/v1#model, replay:BOOK */
+  const char *chat_template, *key_env, *teacher_terms, *ca_file;
+  int64_t batch, concurrency, max_tokens, retries, seed, top_k;
+  double temperature, top_p, min_p, repetition_penalty, timeout_s;
+};
+struct teacher;
+MUST_USE enum status teacher_open(const struct teacher_options *o, struct book *book, const char *accept_terms, struct teacher **t, struct err *e);
+void teacher_close(struct teacher *t);
+const char *teacher_name(const struct teacher *t);
+const char *teacher_identity(const struct teacher *t); /* stable text: hash of weights + kernel contract, or host and model */
+const char *teacher_terms(const struct teacher *t);    /* SPDX id or the terms record's name */
+
+struct question {
+  struct span messages;    /* JSON array of messages; must live until the answer came */
+  struct span tools;       /* or {NULL,0} */
+  uint32_t ordinal;        /* sample number: votes and best-of-n are different requests */
+  struct sampling sampling;
+  void *user;
+};
+struct answer {
+  struct span content;     /* UTF-8 text */
+  struct span reasoning;   /* or {NULL,0} */
+  const char *finish;      /* "stop" "length" "content_filter" */
+  enum status failed;      /* STATUS_OK, else the question failed for good; reason tells why */
+  const char *reason;
+  struct span sampling_json; /* what was used, for the record's teacher field */
+  int from_book;
+};
+/* Pulls questions, hands answers back IN ORDER of the questions (bounded window). *got = 0: no more. */
+typedef enum status (*question_next)(void *ctx, struct question *q, int *got, struct err *e);
+typedef enum status (*answer_done)(void *ctx, const struct question *q, const struct answer *a, struct err *e);
+MUST_USE enum status teacher_run(struct teacher *t, question_next next, answer_done done, void *ctx, struct err *e);
+/* {"name","identity","sampling","terms"}: the record's teacher field (all strings). */
+MUST_USE enum status teacher_field(const struct teacher *t, const struct answer *a, struct buf *out, struct err *e);
+#endif

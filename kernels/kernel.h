@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The table of tensor kernels: one slot an operation, one back end a table (kernels/cpu, later kernels/cuda). Kernels know
+ * pointers and sizes, no files and no JSON. All tensors are row-major float32 unless a row says else; sizes are int64.
+ * Included by .cu files too: no restrict, no _Static_assert, no designators.
+ *
+ * Determinism (decision 3): every result is a function of the inputs and the instruction set only, never of the number of
+ * threads, and a row of a result never of the other rows (so batch size never changes an answer).
+ * No kernel allocates: scratch comes from the caller through *_scratch_bytes, or is fixed and per worker.
+ * `accumulate` = 1 adds to the output instead of storing. */
+#ifndef KERNELS_KERNEL_H
+#define KERNELS_KERNEL_H
+#include <stddef.h>
+#include <stdint.h>
+
+struct kdev; /* device handle: stream and scratch of a back end; NULL for the CPU */
+
+/* Storage types of weights, GGUF's meaning. Block types hold 32 (Q4_0 Q4_1 Q8_0) or 256 (Q4_K Q6_K) values a block. */
+enum dtype { DT_F32, DT_F16, DT_BF16, DT_Q4_0, DT_Q4_1, DT_Q8_0, DT_Q4_K, DT_Q6_K, DT_I32, DT_I64, DT_U8, DT_F64, DT_COUNT };
+
+/* Packed sequences (documents) in one row of tokens. */
+struct seqs {
+  int32_t n_tok;           /* total tokens */
+  int32_t n_seq;
+  const int32_t *start;    /* (n_seq + 1) first token of each, start[n_seq] = n_tok */
+};
+struct attn_shape {
+  int32_t n_head, n_kv_head, head_dim;
+  int32_t window; /* key j visible to i iff i - j < window; 0 = no window */
+  float scale;    /* 1 / sqrt(head_dim) */
+};
+/* Decoding: one new token per stream against that stream's cache. */
+struct kv_view {
+  const float *k, *v;  /* (len, n_kv_head, head_dim) rows, oldest first, the new token's row included */
+  int32_t len;
+};
+
+struct kernels {
+  const char *name; /* "cpu" */
+  const char *isa;  /* "avx512", "avx2", "generic": part of the kernel contract version */
+
+  /* y(m,n) = x(m,k) w(n,k)^T */
+  void (*gemm_nt)(struct kdev *d, int64_t m, int64_t n, int64_t k, const float *x, int64_t ldx, const float *w, int64_t ldw,
+                  float *y, int64_t ldy, int accumulate);
+  /* dx(m,k) = dy(m,n) w(n,k) */
+  void (*gemm_nn)(struct kdev *d, int64_t m, int64_t n, int64_t k, const float *dy, int64_t lddy, const float *w, int64_t ldw,
+                  float *dx, int64_t lddx, int accumulate);
+  /* dw(n,k) = dy(m,n)^T x(m,k); the reduction over m runs in a fixed order */
+  void (*gemm_tn)(struct kdev *d, int64_t m, int64_t n, int64_t k, const float *dy, int64_t lddy, const float *x, int64_t ldx,
+                  float *dw, int64_t lddw, int accumulate);
+  /* y(m,n) = x(m,k) w(n,k)^T for few rows (decoding, m 1..64) with weights in their stored type (row = k values);
+   * exact: float32 activations, weights as their dequantised float32 values. One stated summation order for every m. */
+  void (*gemv)(struct kdev *d, int64_t m, int64_t n, int64_t k, const float *x, int64_t ldx, enum dtype wtype, const void *w,
+               float *y, int64_t ldy);
+  void (*bias_forward)(struct kdev *d, int64_t n, int64_t width, const float *bias, float *y);         /* y(n,width) += bias */
+  void (*bias_backward)(struct kdev *d, int64_t n, int64_t width, const float *dy, float *dbias);      /* dbias += column sums */
+
+  void (*embed_forward)(struct kdev *d, int64_t n, int64_t width, const int32_t *ids, const float *table, float *out);
+  void (*embed_backward)(struct kdev *d, int64_t n, int64_t width, const int32_t *ids, const float *dout, float *dtable); /* += */
+
+  /* out = x * rstd * gamma, rstd(n) = 1/sqrt(mean(x^2) + eps); also used per head (n = tokens * heads, width = head_dim) */
+  void (*rmsnorm_forward)(struct kdev *d, int64_t n, int64_t width, const float *x, const float *gamma, float eps, float *out,
+                          float *rstd);
+  void (*rmsnorm_backward)(struct kdev *d, int64_t n, int64_t width, const float *x, const float *gamma, const float *rstd,
+                           const float *dout, float *dx, int accumulate_dx, float *dgamma /* +=, may be NULL */);
+
+  /* half-split (HF) rotary in place on x(n, heads, head_dim), row stride ldx; cos_sin(n, head_dim): cos first half, sin second;
+   * inverse = 1 rotates back (the backward pass) */
+  void (*rope)(struct kdev *d, int64_t n, int32_t heads, int32_t head_dim, const float *cos_sin, float *x, int64_t ldx, int inverse);
+
+  /* q(n,H,dh) k,v(n,G,dh) out(n,H,dh), causal inside each sequence; lse(n,H) log-sum-exp kept for the backward pass.
+   * Row strides in floats (so q,k,v may be slices of one fused buffer). */
+  void (*attention_forward)(struct kdev *d, const struct seqs *s, const struct attn_shape *a, const float *q, int64_t ldq,
+                            const float *k, const float *v, int64_t ldkv, float *out, int64_t ldo, float *lse);
+  void (*attention_backward)(struct kdev *d, const struct seqs *s, const struct attn_shape *a, const float *q, int64_t ldq,
+                             const float *k, const float *v, int64_t ldkv, const float *out, const float *dout, int64_t ldo,
+                             const float *lse, float *dq, float *dk, float *dv, void *scratch);
+  size_t (*attention_backward_scratch_bytes)(const struct seqs *s, const struct attn_shape *a);
+  /* m streams: q(m,H,dh), cache[m], out(m,H,dh); the same numbers as attention_forward's last row, whatever m is */
+  void (*attention_decode)(struct kdev *d, int64_t m, const struct attn_shape *a, const float *q, const struct kv_view *cache,
+                           float *out);
+
+  /* out = silu(gate) * up */
+  void (*swiglu_forward)(struct kdev *d, int64_t n, const float *gate, const float *up, float *out);
+  void (*swiglu_backward)(struct kdev *d, int64_t n, const float *gate, const float *up, const float *dout, float *dgate, float *dup);
+
+  void (*add)(struct kdev *d, int64_t n, const float *a, const float *b, float *out); /* out may be a */
+  void (*scale)(struct kdev *d, int64_t n, float s, float *x);
+  double (*sum_squares)(struct kdev *d, int64_t n, const float *x); /* fixed order, double accumulation */
+
+  /* rows of logits(n, vocab): lse(n) = log-sum-exp of logits / temperature */
+  void (*row_lse)(struct kdev *d, int64_t n, int64_t vocab, const float *logits, float temperature, float *lse);
+  /* top k of each row by (value descending, id ascending): ids(n,k), logprob(n,k) = logit - lse, rest(n) = log of the exact
+   * remaining mass (-inf when none) */
+  void (*row_topk)(struct kdev *d, int64_t n, int64_t vocab, int64_t k, const float *logits, int32_t *ids, float *logprob, float *rest);
+
+  /* AdamW on one tensor (Loshchilov & Hutter 2019, decoupled decay applied before the update; step counts from 1):
+   * g = grad * grad_scale; p -= lr*wd*p; m,v moments with bias correction; p -= lr * mhat / (sqrt(vhat) + eps) */
+  void (*adamw)(struct kdev *d, int64_t n, float *p, const float *grad, float *mom, float *var, float lr, float beta1, float beta2,
+                float eps, float weight_decay, float grad_scale, int64_t step);
+
+  /* n values of a stored type to float32 and back (n a multiple of the block size; encode: F16 BF16 Q8_0 Q4_1 only) */
+  void (*decode)(struct kdev *d, enum dtype t, int64_t n, const void *src, float *dst);
+  void (*encode)(struct kdev *d, enum dtype t, int64_t n, const float *src, void *dst);
+
+  /* Loops over rows for code that brings its own row function (the loss driver): f(ctx, row, worker) */
+  void (*rows)(struct kdev *d, int64_t n, void (*f)(void *ctx, int64_t row, int worker), void *ctx);
+};
+
+/* The CPU table with the best variant of each slot for this processor (RETORT_ISA=generic|avx2|avx512 lowers it). */
+const struct kernels *kernels_cpu(void);
+const char *kernel_contract(void); /* version string that goes into local teacher identities: "cpu-1-avx512" */
+
+int64_t dtype_block(enum dtype t);               /* values a block: 1, 32 or 256 */
+size_t dtype_bytes(enum dtype t, int64_t n);     /* bytes of n values */
+const char *dtype_name(enum dtype t);            /* "Q4_1" */
+
+#endif

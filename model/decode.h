@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Batched decoding with a KV cache: prompts join and leave the batch as they start and finish; the batch size never changes
+ * an answer. Sampling uses one counter-based stream per prompt, so an answer depends on (prompt, settings, seed) only. */
+#ifndef MODEL_DECODE_H
+#define MODEL_DECODE_H
+#include <stdint.h>
+#include "err.h"
+#include "model.h"
+#include "span.h"
+#include "tokenizer.h"
+struct sampling {
+  double temperature;   /* 0 = greedy */
+  int64_t top_k;        /* 0 = off */
+  double top_p;         /* 1 = off */
+  double min_p;         /* 0 = off */
+  double repetition_penalty; /* 1 = off; over prompt and answer, as HF does */
+  int64_t max_tokens;
+  uint64_t seed;
+  const char *const *stop; /* stop strings, cut off the text */
+  size_t n_stop;
+  int64_t top_logprobs; /* > 0: keep per-token log-probabilities and the top k */
+};
+struct decode_job {
+  const int32_t *prompt; size_t n_prompt; /* owned by the caller until done */
+  struct sampling sampling;
+  const int32_t *stop_ids; size_t n_stop_ids; /* eos and end of turn */
+  void *user;
+};
+enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_CONTEXT };
+struct decode_result {
+  const int32_t *id; size_t n;   /* without the stop token */
+  struct span text;              /* decoded, valid UTF-8, stop string cut off */
+  enum finish finish;
+  const float *logprob;          /* (n) when top_logprobs > 0 */
+  const int32_t *top_id; const float *top_logprob; /* (n, top_logprobs) */
+};
+struct decoder;
+MUST_USE enum status decoder_new(struct model *m, const struct tokenizer *t, int max_batch, struct decoder **d, struct err *e);
+/* Pulls jobs through next (*got = 0: none now and never again) and hands results to done in order of finishing. */
+typedef enum status (*decode_next)(void *ctx, struct decode_job *job, int *got, struct err *e);
+typedef enum status (*decode_done)(void *ctx, const struct decode_job *job, const struct decode_result *r, struct err *e);
+MUST_USE enum status decoder_run(struct decoder *d, decode_next next, decode_done done, void *ctx, struct err *e);
+double decoder_tokens_per_second(const struct decoder *d); /* generated tokens of the last run */
+void decoder_free(struct decoder *d);
+
+/* Scoring of given text: log-probability of each token, top k and exact remaining mass, for packed sequences. Row i scores
+ * token i + 1 of the same sequence; the last row of a sequence has logprob NAN. Calls row(...) in order. */
+struct score_row { int32_t seq, pos; float logprob, lse, rest; const int32_t *top_id; const float *top_logprob; const float *hidden; };
+typedef enum status (*score_fn)(void *ctx, const struct score_row *row, struct err *e);
+MUST_USE enum status model_score(struct run *r, const struct packed *p, int64_t top_k, const unsigned char *want /* per token or NULL */,
+                                 score_fn f, void *ctx, struct err *e);
+#endif

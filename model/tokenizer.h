@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Byte-level BPE tokenizer from GGUF metadata or tokenizer.json: GPT-2, Llama-3, Qwen2, SmolLM pre-tokenisers (a table row
+ * each), NFC where asked for, added tokens, exact round trip of any bytes. Thread safe after loading (encode uses the
+ * caller's arena). */
+#ifndef MODEL_TOKENIZER_H
+#define MODEL_TOKENIZER_H
+#include <stdint.h>
+#include "err.h"
+#include "mem.h"
+#include "span.h"
+struct weights;
+struct tokenizer;
+/* path: GGUF, tokenizer.json, HF folder or run folder. */
+MUST_USE enum status tokenizer_open(const char *path, struct tokenizer **t, struct err *e);
+MUST_USE enum status tokenizer_from_weights(const struct weights *w, struct tokenizer **t, struct err *e);
+void tokenizer_close(struct tokenizer *t);
+struct tokens { int32_t *id; size_t n; };
+/* special = 1: added tokens in the text are parsed; 0: they are plain text. Invalid UTF-8 is read as its lossy form (U+FFFD). */
+MUST_USE enum status tokenizer_encode(const struct tokenizer *t, struct span text, int special, struct arena *a, struct tokens *out, struct err *e);
+/* Concatenated token bytes (may be cut inside a UTF-8 character). skip_special leaves out control tokens. */
+MUST_USE enum status tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, int skip_special, struct buf *out, struct err *e);
+struct span tokenizer_token_bytes(const struct tokenizer *t, int32_t id); /* {NULL,0} out of range */
+int tokenizer_is_special(const struct tokenizer *t, int32_t id);
+int32_t tokenizer_id(const struct tokenizer *t, const char *token); /* -1 when absent */
+int32_t tokenizer_vocab(const struct tokenizer *t);
+int32_t tokenizer_bos(const struct tokenizer *t);
+int32_t tokenizer_eos(const struct tokenizer *t);
+int tokenizer_add_bos(const struct tokenizer *t); /* does plain text get a bos in front (scoring, generate --raw) */
+const char *tokenizer_template(const struct tokenizer *t); /* the model's own chat template text or NULL */
+/* SHA-256 over vocabulary, merges, pre-tokeniser and added tokens: what shards and manifests compare. */
+void tokenizer_hash(const struct tokenizer *t, unsigned char out[32]);
+/* Writes tokenizer.json + tokenizer_config.json (with the chat template) that Hugging Face's tokenizers loads to the same ids. */
+MUST_USE enum status tokenizer_write_hf(const struct tokenizer *t, const char *folder, struct err *e);
+
+/* Streaming decoding: emits only whole UTF-8, holds back an incomplete tail; flush turns it into U+FFFD. */
+struct utf8_stream { unsigned char tail[4]; int n; };
+MUST_USE enum status utf8_stream_put(struct utf8_stream *s, struct span bytes, struct buf *out, struct err *e);
+MUST_USE enum status utf8_stream_flush(struct utf8_stream *s, struct buf *out, struct err *e);
+#endif
