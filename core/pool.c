@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The compute pool (decision 4). Workers sleep on a condition; a run publishes (function, count) under the lock and all
+ * threads take task numbers from one atomic counter. Libraries with an OpenMP pool of their own (oneDNN over libgomp) are
+ * told once per worker thread to run single-threaded; the caller's thread too, inside a run. */
+#include "pool.h"
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include "file.h"
+#include "mem.h"
+
+/* libgomp, which oneDNN links; the setting is per thread. */
+extern void omp_set_num_threads(int n);
+
+#define POOL_MOST 256
+static struct {
+  pthread_mutex_t lock;
+  pthread_cond_t wake, done;
+  pthread_t thread[POOL_MOST];
+  int n_threads; /* with the caller */
+  unsigned long run_id;
+  int running, quit;
+  void (*f)(void *, int, int);
+  void *ctx;
+  int n;
+  atomic_int next;
+} P = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .n_threads = 1 };
+static _Thread_local int worker_id = -1; /* inside a task: this worker's number */
+static _Thread_local int omp_is_single;
+
+static void work(int self) {
+  int old = worker_id;
+  worker_id = self;
+  for (;;) {
+    int i = atomic_fetch_add_explicit(&P.next, 1, memory_order_relaxed);
+    if (i >= P.n) break;
+    P.f(P.ctx, i, self);
+  }
+  worker_id = old;
+}
+
+static void *worker_main(void *arg) {
+  int self = (int)(intptr_t)arg;
+  unsigned long seen = 0;
+  omp_set_num_threads(1);
+  pthread_mutex_lock(&P.lock);
+  for (;;) {
+    while (!P.quit && P.run_id == seen) pthread_cond_wait(&P.wake, &P.lock);
+    if (P.quit) break;
+    seen = P.run_id;
+    pthread_mutex_unlock(&P.lock);
+    work(self);
+    pthread_mutex_lock(&P.lock);
+    if (--P.running == 0) pthread_cond_signal(&P.done);
+  }
+  pthread_mutex_unlock(&P.lock);
+  return NULL;
+}
+
+/* CPUs this process may use: affinity mask, lowered by a cgroup v2 quota. */
+static int usable_cpus(void) {
+  cpu_set_t set;
+  int n = 1;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
+  FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
+  if (f != NULL) {
+    long quota = 0, period = 0;
+    if (fscanf(f, "%ld %ld", &quota, &period) == 2 && quota > 0 && period > 0) {
+      int limit = (int)((quota + period - 1) / period);
+      if (limit >= 1 && limit < n) n = limit;
+    }
+    fclose(f);
+  }
+  return n < 1 ? 1 : n;
+}
+
+enum status pool_setup(int threads, struct err *e) {
+  if (threads <= 0) threads = usable_cpus();
+  if (threads > POOL_MOST) threads = POOL_MOST;
+  if (threads == P.n_threads) return STATUS_OK;
+  pool_close();
+  P.quit = 0;
+  P.n_threads = threads;
+  for (int i = 1; i < threads; i++) {
+    int rc = pthread_create(&P.thread[i], NULL, worker_main, (void *)(intptr_t)i);
+    if (rc != 0) {
+      P.n_threads = i;
+      return err_set(e, STATUS_NOMEM, "thread %d of %d cannot be started; try --threads %d", i + 1, threads, i);
+    }
+  }
+  return STATUS_OK;
+}
+
+int pool_threads(void) { return P.n_threads; }
+
+void pool_run(int n, void (*f)(void *ctx, int i, int worker), void *ctx) {
+  if (!omp_is_single) {
+    omp_set_num_threads(1);
+    omp_is_single = 1;
+  }
+  if (worker_id >= 0 || P.n_threads == 1 || n <= 1) {
+    int self = worker_id >= 0 ? worker_id : 0, old = worker_id;
+    worker_id = self;
+    for (int i = 0; i < n; i++) f(ctx, i, self);
+    worker_id = old;
+    return;
+  }
+  pthread_mutex_lock(&P.lock);
+  P.f = f, P.ctx = ctx, P.n = n;
+  atomic_store(&P.next, 0);
+  P.running = P.n_threads - 1;
+  P.run_id++;
+  pthread_cond_broadcast(&P.wake);
+  pthread_mutex_unlock(&P.lock);
+  work(0);
+  pthread_mutex_lock(&P.lock);
+  while (P.running > 0) pthread_cond_wait(&P.done, &P.lock);
+  pthread_mutex_unlock(&P.lock);
+}
+
+void pool_close(void) {
+  if (P.n_threads == 1) return;
+  pthread_mutex_lock(&P.lock);
+  P.quit = 1;
+  pthread_cond_broadcast(&P.wake);
+  pthread_mutex_unlock(&P.lock);
+  for (int i = 1; i < P.n_threads; i++) pthread_join(P.thread[i], NULL);
+  P.n_threads = 1;
+}
