@@ -10,7 +10,7 @@
 #include "file.h"
 #include "log.h"
 #include "pool.h"
-#include "stage.h"
+#include "stop.h"
 
 static int lease_fd = -1, door_fd = -1, lease_count;
 

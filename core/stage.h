@@ -12,6 +12,7 @@
 #include "mem.h"
 #include "opt.h"
 #include "span.h"
+#include "stop.h"
 
 enum {
   STAGE_ROWS_IN = 1,   /* reads record lines from stdin (refuses a terminal on stdin with a hint) */
@@ -61,7 +62,7 @@ MUST_USE enum status ctx_flush(struct ctx *c, struct err *e);
 /* Text output of instruments and queries (not rows of the ledger). */
 MUST_USE enum status ctx_print(struct ctx *c, struct err *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-int stop_requested(void); /* 1 after SIGINT or SIGTERM: finish the row, close the books, return STATUS_STOPPED */
+
 
 extern const struct stage *const stage_table[]; /* ends with NULL */
 const struct stage *stage_find(const char *name);
