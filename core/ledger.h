@@ -14,6 +14,8 @@
 struct ledger;
 struct book;
 struct ledger *ledger_new(const char *stage, struct book *book); /* book may be NULL; NULL = no memory */
+/* A book that was opened after the ledger (an API teacher without --book): the opening line goes there too. l may be NULL. */
+MUST_USE enum status ledger_attach(struct ledger *l, struct book *book, struct err *e);
 MUST_USE enum status ledger_open(struct ledger *l, int in_fd, int out_fd, struct span options_json, struct err *e);
 void ledger_in(struct ledger *l, struct span line);   /* a row was read */
 void ledger_kept(struct ledger *l);                   /* the row it came from was kept (answered, passed on) */

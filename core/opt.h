@@ -38,7 +38,7 @@ struct opt_row {
 MUST_USE enum status opt_parse(const char *stage, const struct opt_row *rows, void *target,
                                const struct opt_row *common, void *common_target, int argc, char **argv,
                                struct opt_list *rest, struct arena *a, struct err *e);
-/* One canonical line of JSON with every option that differs from its default, keys sorted: for manifests and for the
+/* One canonical line of JSON with every option, keys sorted: for manifests and for the
  * question "same options as last time?". */
 MUST_USE enum status opt_canonical(const struct opt_row *rows, const void *target, struct buf *out, struct err *e);
 /* Help text (fits 80 columns) and man page body (roff) from the rows. */
