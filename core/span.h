@@ -40,6 +40,8 @@ int span_is(struct span s, const char *text);
 /* Decodes a raw JSON string value (with its quotes) to UTF-8 in the arena; lone surrogates become U+FFFD, \u0000 stays
  * (the length tells). */
 MUST_USE enum status span_string(struct span v, struct arena *a, struct span *out, struct err *e);
+/* Length (1 to 4) of the valid UTF-8 sequence that starts at p, 0 when there is none within n bytes. */
+size_t utf8_length(const char *p, size_t n);
 /* Appends text as a JSON string with quotes. Invalid UTF-8 becomes U+FFFD; non-ASCII is written as it is. */
 MUST_USE enum status json_put_string(struct buf *b, struct span text, struct err *e);
 MUST_USE enum status json_put_cstr(struct buf *b, const char *text, struct err *e);
