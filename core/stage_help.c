@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Help pages, man pages and shell completion, all from the stage table and its option rows. */
-#include "kernel.h"
 #include "stage_internal.h"
 
 const char *stage_nearest(const char *name) {
@@ -149,7 +148,7 @@ int stage_help_main(const char *name, int argc, char **argv) {
   const char *topic = argc > 1 ? argv[1] : "";
   const struct stage *s = stage_find(strcmp(topic, "man") == 0 && argc > 2 ? argv[2] : topic);
   if (strcmp(name, "version") == 0) {
-    printf("retort %s (kernels %s)\n", RETORT_VERSION, kernel_contract());
+    printf("retort %s (%s)\n", RETORT_VERSION, RETORT_BUILD);
     st = STATUS_OK;
   } else if (strcmp(topic, "man") == 0 && s) st = man_page(s, &e);
   else if (s) st = stage_help(s, &e);

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front: the build is CMakeLists.txt, set-up is tools/setup.sh, data is tools/data.sh.
+#   make demo     documents -> distilled student, with a table at the end (TOKENS=2M for a larger budget)
+#   make check    set-up, then every test
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+TOKENS ?=
+export RETORT_CACHE ?= $(CURDIR)/build/cache
+
+.PHONY: all build setup demo demo-seeds check lint interop big bench fuzz soak install clean help
+all: build
+
+setup:
+	@tools/setup.sh
+
+build: setup
+	@tools/build.sh build/gcc gcc
+
+demo: build
+	@tools/data.sh teacher documents
+	@TOKENS='$(TOKENS)' tools/demo.sh
+
+demo-seeds: build
+	@tools/data.sh teacher documents
+	@tools/demo_seeds.sh
+
+check:
+	@tools/setup.sh check
+	@tests/check.sh
+
+lint:
+	@tests/lint.sh
+
+interop: build
+	@tools/data.sh teacher
+	@tests/interop/interop.sh
+
+big: build
+	@tests/bench/big.sh
+
+bench: build
+	@tools/data.sh teacher documents
+	@tests/bench/run.sh
+
+fuzz:
+	@tests/fuzz/fuzz.sh
+
+install: build
+	@cmake --install build/gcc
+
+clean:
+	@find build -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} + 2>/dev/null || true
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
