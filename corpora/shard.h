@@ -16,12 +16,14 @@ struct sample {
   int32_t *doc_start;      /* (n_doc + 1) */
   const char **row_id;     /* (n_doc) record ids */
   int32_t k;               /* top-k targets a position, 0 = none */
-  int32_t n_target;        /* positions with targets = number of i with mask[i] = 1 that are not first in their document */
+  int32_t n_target;        /* positions in the loss = number of i with mask[i] = 1 that are not first in their document;
+                              filled with target_pos whether or not targets of a teacher are stored */
   int32_t *target_pos;     /* (n_target) row index = i - 1: the position whose output predicts token i */
   int32_t *top_id;         /* (n_target, k) */
   float *top_logprob;      /* (n_target, k) */
   float *rest;             /* (n_target) log of the exact remaining mass */
   float *hidden;           /* (n_target, hidden) dequantised, NULL when none */
+  float *weight;           /* (n_doc) weight of each document in the loss; NULL = all 1 */
 };
 struct shard_info {
   int64_t n_samples, n_tokens, n_targets, n_docs;
@@ -30,7 +32,7 @@ struct shard_info {
   const char *teacher, *teacher_identity, *terms; /* "" when no targets */
 };
 struct shard_reader;
-/* Opens and checks the manifest (SHA-256 of every file is checked by `retort check`, XXH3 of a block at every read). */
+/* A reader is for one thread at a time. Opens and checks the manifest (SHA-256 of every file is checked by `retort check`, XXH3 of a block at every read). */
 MUST_USE enum status shard_open(const char *folder, struct shard_reader **r, struct err *e);
 void shard_close(struct shard_reader *r);
 const struct shard_info *shard_info(const struct shard_reader *r);
@@ -40,9 +42,26 @@ MUST_USE enum status shard_read(struct shard_reader *r, int64_t i, struct arena 
 void shard_order(const struct shard_reader *r, uint64_t seed, uint64_t epoch, int64_t *order);
 
 struct shard_writer;
-struct shard_writer_options { const char *folder; int32_t context, vocab, top_k, hidden; struct shard_info info; uint64_t frame_bytes; int level; struct span extra_json; };
+struct shard_writer_options {
+  const char *folder;
+  int32_t context, vocab, top_k, hidden;
+  struct shard_info info;  /* tokenizer_hash, template_name, teacher, teacher_identity, terms; the counts are filled here */
+  uint64_t frame_bytes;    /* of a block before compression; 0 = 256 KiB. Small frames: fast random access */
+  uint64_t file_bytes;     /* a new data file begins above this; 0 = 256 MiB */
+  int level;               /* zstd; 0 = 3 */
+  int replace;             /* an older folder of this name is replaced at commit (else STATUS_USAGE) */
+};
 MUST_USE enum status shard_writer_new(const struct shard_writer_options *o, struct shard_writer **w, struct err *e);
+/* s needs ids, mask, doc_start, row_id; with targets also top_id, top_logprob, rest and/or hidden for each target_pos.
+ * Log-probabilities are stored as 16-bit steps of a scale of their row: error at most |smallest of the row| / 131070. */
 MUST_USE enum status shard_write(struct shard_writer *w, const struct sample *s, struct err *e);
-MUST_USE enum status shard_writer_commit(struct shard_writer *w, struct err *e); /* manifest last, then rename */
-void shard_writer_free(struct shard_writer *w);
+/* extra: raw members for the manifest without braces (`"ledger":{...},"options":{...}`) or {NULL,0}. Manifest last, then
+ * rename: the folder is complete or absent. */
+MUST_USE enum status shard_writer_commit(struct shard_writer *w, struct span extra, struct err *e);
+const struct shard_info *shard_writer_info(const struct shard_writer *w);
+void shard_writer_free(struct shard_writer *w); /* without a commit: removes what was written */
+/* Fills target_pos and n_target from mask and doc_start (arena memory). */
+MUST_USE enum status sample_targets(struct sample *s, struct arena *a, struct err *e);
+/* The manifest of an opened folder: raw JSON value of a top-level member, {NULL,0} when absent. */
+struct span shard_manifest_member(const struct shard_reader *r, const char *key);
 #endif

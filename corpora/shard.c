@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Shard folders: the writer that packs blocks into data files and closes the folder with its manifest, and the reader with
+ * random access by index and a small cache of blocks. Public side: shard.h. */
+#include "shard.h"
+#include "file.h"
+#include "hash.h"
+#include "rng.h"
+#include "shard_block.h"
+#include "shard_file.h"
+#include "shard_manifest.h"
+
+#define FRAME_BYTES ((uint64_t)256 << 10)
+#define FILE_BYTES ((uint64_t)256 << 20)
+#define CACHE_BYTES ((uint64_t)64 << 20)
+#define CACHE_SLOTS 256
+
+/* ---- writer ---- */
+struct shard_writer {
+  struct shard_writer_options o;
+  struct arena *a;
+  char *tmp;
+  struct block_writer block;
+  struct buf raw;
+  struct rtz_writer *file;
+  struct manifest_file *done;
+  size_t n_done, cap_done;
+  struct shard_info info;
+  int committed;
+};
+
+static const char *keep(struct arena *a, const char *s) { return s ? arena_strndup(a, s, strlen(s)) : ""; }
+
+enum status shard_writer_new(const struct shard_writer_options *o, struct shard_writer **out, struct err *e) {
+  enum status st = STATUS_OK;
+  *out = NULL;
+  if (o->context < 1 || o->vocab < 1 || o->top_k < 0 || o->top_k > 65535 || o->top_k > o->vocab || o->hidden < 0)
+    return err_set(e, STATUS_USAGE, "shards of context %d, vocabulary %d, top %d, hidden %d: out of range", o->context, o->vocab, o->top_k, o->hidden);
+  if (!o->replace && folder_exists(o->folder))
+    return err_set(e, STATUS_USAGE, "'%s': exists already; remove it or use --force", o->folder);
+  struct shard_writer *w = mem_calloc(1, sizeof *w);
+  if (!w) return err_nomem(e, sizeof *w);
+  w->o = *o;
+  w->o.frame_bytes = o->frame_bytes ? o->frame_bytes : FRAME_BYTES;
+  w->o.file_bytes = o->file_bytes ? o->file_bytes : FILE_BYTES;
+  w->o.level = o->level ? o->level : 3;
+  w->block.shape = (struct block_shape){ o->context, o->vocab, o->top_k, o->hidden };
+  w->info = o->info;
+  w->info.n_samples = w->info.n_tokens = w->info.n_targets = w->info.n_docs = 0;
+  w->info.context = o->context, w->info.vocab = o->vocab, w->info.top_k = o->top_k, w->info.hidden = o->hidden;
+  if ((w->a = arena_new(0)) == NULL) {
+    st = err_nomem(e, 0);
+    goto out;
+  }
+  w->o.folder = keep(w->a, o->folder);
+  w->info.teacher = keep(w->a, o->info.teacher);
+  w->info.teacher_identity = keep(w->a, o->info.teacher_identity);
+  w->info.terms = keep(w->a, o->info.terms);
+  if (!w->o.folder || !w->info.teacher || !w->info.teacher_identity || !w->info.terms) {
+    st = err_nomem(e, 0);
+    goto out;
+  }
+  TRY(folder_atomic_begin(o->folder, &w->tmp, e));
+out:
+  if (st != STATUS_OK) shard_writer_free(w), w = NULL;
+  *out = w;
+  return st;
+}
+
+static enum status finish_file(struct shard_writer *w, struct err *e) {
+  if (!w->file) return STATUS_OK;
+  if (w->n_done == w->cap_done) {
+    size_t cap = w->cap_done ? 2 * w->cap_done : 16;
+    struct manifest_file *p = mem_realloc(w->done, cap * sizeof *p);
+    if (!p) return err_nomem(e, cap * sizeof *p);
+    w->done = p;
+    w->cap_done = cap;
+  }
+  struct manifest_file *f = &w->done[w->n_done];
+  enum status st = rtz_finish(w->file, &f->sum, e);
+  if (st != STATUS_OK) return st;
+  f->name = arena_printf(w->a, "data-%05zu.rtz", w->n_done);
+  if (!f->name) return err_nomem(e, 16);
+  w->n_done++;
+  rtz_writer_free(w->file);
+  w->file = NULL;
+  return STATUS_OK;
+}
+
+static enum status flush_block(struct shard_writer *w, struct err *e) {
+  enum status st = STATUS_OK;
+  if (w->block.n_samples == 0) return st;
+  if (!w->file) {
+    char *path = arena_printf(w->a, "%s/data-%05zu.rtz", w->tmp, w->n_done);
+    if (!path) return err_nomem(e, strlen(w->tmp) + 16);
+    TRY(rtz_writer_new(path, w->o.level, &w->file, e));
+  }
+  uint64_t first = w->block.first_sample;
+  uint32_t n = w->block.n_samples;
+  buf_clear(&w->raw);
+  TRY(block_finish(&w->block, &w->raw, e));
+  TRY(rtz_write(w->file, w->raw.p, w->raw.n, first, n, e));
+  if (rtz_bytes(w->file) >= w->o.file_bytes) TRY(finish_file(w, e));
+out:
+  return st;
+}
+
+enum status shard_write(struct shard_writer *w, const struct sample *s, struct err *e) {
+  uint32_t targets = w->block.n_target;
+  enum status st = block_add(&w->block, s, e);
+  if (st != STATUS_OK) return st;
+  w->info.n_samples++;
+  w->info.n_tokens += s->n_tok;
+  w->info.n_docs += s->n_doc;
+  w->info.n_targets += (int64_t)(w->block.n_target - targets);
+  return block_bytes(&w->block) >= w->o.frame_bytes ? flush_block(w, e) : STATUS_OK;
+}
+
+enum status shard_writer_commit(struct shard_writer *w, struct span extra, struct err *e) {
+  enum status st;
+  struct buf text = { 0 };
+  struct file_atomic f = { 0 };
+  TRY(flush_block(w, e));
+  TRY(finish_file(w, e));
+  struct manifest m = { .info = w->info, .file = w->done, .n_files = w->n_done };
+  TRY(manifest_write(&m, w->block.logprob_error, extra, &text, e));
+  /* What was written must read back: a member given in `extra` could spoil the text. */
+  struct manifest back;
+  st = manifest_parse((struct span){ text.p, text.n }, 1, w->a, &back, e);
+  if (st != STATUS_OK) {
+    err_prefix(e, "'%s': own manifest", w->o.folder);
+    goto out;
+  }
+  char *path = path_join(w->a, w->tmp, "manifest.json");
+  if (!path) {
+    st = err_nomem(e, 0);
+    goto out;
+  }
+  TRY(file_atomic_open(&f, path, e));
+  if (fwrite(text.p, 1, text.n, f.fp) != text.n) {
+    st = err_sys(e, STATUS_IO, "'%s': cannot write", path);
+    goto out;
+  }
+  TRY(file_atomic_commit(&f, e));
+  TRY(folder_atomic_commit(w->o.folder, w->tmp, w->o.replace, e));
+  w->committed = 1;
+out:
+  file_atomic_abort(&f);
+  buf_free(&text);
+  return st;
+}
+
+const struct shard_info *shard_writer_info(const struct shard_writer *w) { return &w->info; }
+
+void shard_writer_free(struct shard_writer *w) {
+  if (!w) return;
+  rtz_writer_free(w->file);
+  if (w->tmp && !w->committed) {
+    enum status st = folder_remove(w->tmp, NULL); /* what stays behind is only a .part folder */
+    (void)st;
+  }
+  mem_free(w->tmp);
+  mem_free(w->done);
+  block_writer_free(&w->block);
+  buf_free(&w->raw);
+  arena_free(w->a);
+  mem_free(w);
+}
+
+/* ---- reader ---- */
+struct cached {
+  int64_t frame; /* global number of the frame + 1; 0 = free */
+  uint64_t used;
+  struct buf raw;
+  struct block block;
+};
+struct open_file {
+  struct file_map map;
+  struct rtz_frame *frame;
+  uint64_t n_frames, first_frame, first_sample;
+  const char *path;
+};
+struct shard_reader {
+  struct arena *a;
+  struct manifest m;
+  struct buf text;
+  struct block_shape shape;
+  struct open_file *file;
+  const char *folder;
+  struct cached cache[CACHE_SLOTS];
+  uint64_t clock, cache_bytes;
+};
+
+static enum status open_data(struct shard_reader *r, size_t i, uint64_t *frame0, uint64_t *sample0, struct err *e) {
+  struct open_file *f = &r->file[i];
+  const struct manifest_file *m = &r->m.file[i];
+  enum status st;
+  f->path = path_join(r->a, r->folder, m->name);
+  if (!f->path) return err_nomem(e, 0);
+  TRY(file_map_open(f->path, &f->map, e));
+  if (f->map.bytes != m->sum.bytes)
+    return err_set(e, STATUS_CHECKSUM, "'%s': %llu bytes, the manifest says %llu", f->path, (unsigned long long)f->map.bytes,
+                   (unsigned long long)m->sum.bytes);
+  st = rtz_index(f->map.p, f->map.bytes, &m->sum.tail_xxh3, 1, &f->frame, &f->n_frames, e);
+  if (st != STATUS_OK) return err_prefix(e, "'%s'", f->path);
+  uint64_t n = 0;
+  for (uint64_t k = 0; k < f->n_frames; k++) n += f->frame[k].n_samples;
+  if (n != m->sum.samples || f->n_frames != m->sum.frames || (f->n_frames && f->frame[0].first_sample != *sample0))
+    return err_set(e, STATUS_DATA, "'%s': %llu samples in %llu frames, the manifest says %llu in %llu", f->path, (unsigned long long)n,
+                   (unsigned long long)f->n_frames, (unsigned long long)m->sum.samples, (unsigned long long)m->sum.frames);
+  f->first_frame = *frame0;
+  f->first_sample = *sample0;
+  *frame0 += f->n_frames;
+  *sample0 += n;
+out:
+  return st;
+}
+
+enum status shard_open(const char *folder, struct shard_reader **out, struct err *e) {
+  enum status st = STATUS_OK;
+  uint64_t frame0 = 0, sample0 = 0;
+  *out = NULL;
+  struct shard_reader *r = mem_calloc(1, sizeof *r);
+  if (!r) return err_nomem(e, sizeof *r);
+  if ((r->a = arena_new(0)) == NULL || (r->folder = keep(r->a, folder)) == NULL) {
+    st = err_nomem(e, 0);
+    goto out;
+  }
+  char *path = path_join(r->a, folder, "manifest.json");
+  if (!path) {
+    st = err_nomem(e, 0);
+    goto out;
+  }
+  if (!file_exists(path)) {
+    st = folder_exists(folder) ? err_set(e, STATUS_DATA, "'%s': no manifest.json in it: not a finished shard folder", folder)
+                               : err_set(e, STATUS_IO, "'%s': no such shard folder", folder);
+    goto out;
+  }
+  TRY(file_read(path, MANIFEST_MAX_BYTES, &r->text, e));
+  st = manifest_parse((struct span){ r->text.p, r->text.n }, 1, r->a, &r->m, e);
+  if (st != STATUS_OK) {
+    err_prefix(e, "'%s'", path);
+    goto out;
+  }
+  const struct shard_info *i = &r->m.info;
+  r->shape = (struct block_shape){ i->context, i->vocab, i->top_k, i->hidden };
+  r->file = arena_calloc(r->a, r->m.n_files ? r->m.n_files : 1, sizeof *r->file);
+  if (!r->file) {
+    st = err_nomem(e, r->m.n_files * sizeof *r->file);
+    goto out;
+  }
+  for (size_t f = 0; f < r->m.n_files; f++) TRY(open_data(r, f, &frame0, &sample0, e));
+out:
+  if (st != STATUS_OK) shard_close(r), r = NULL;
+  *out = r;
+  return st;
+}
+
+void shard_close(struct shard_reader *r) {
+  if (!r) return;
+  for (size_t f = 0; r->file && f < r->m.n_files; f++) {
+    file_map_close(&r->file[f].map);
+    mem_free(r->file[f].frame);
+  }
+  for (int c = 0; c < CACHE_SLOTS; c++) {
+    block_free(&r->cache[c].block);
+    buf_free(&r->cache[c].raw);
+  }
+  buf_free(&r->text);
+  arena_free(r->a);
+  mem_free(r);
+}
+
+const struct shard_info *shard_info(const struct shard_reader *r) { return &r->m.info; }
+
+struct span shard_manifest_member(const struct shard_reader *r, const char *key) { return record_get(&r->m.members, key); }
+
+static void evict(struct shard_reader *r, struct cached *c) {
+  r->cache_bytes -= c->raw.n;
+  block_free(&c->block);
+  buf_free(&c->raw);
+  *c = (struct cached){ 0 };
+}
+
+/* The block of a frame, from the cache or read and checked. Least recently used blocks leave above CACHE_BYTES. */
+static enum status get_block(struct shard_reader *r, const struct open_file *f, const struct rtz_frame *frame, int64_t number,
+                             struct block **out, struct err *e) {
+  struct cached *slot = NULL;
+  for (int c = 0; c < CACHE_SLOTS; c++) {
+    struct cached *k = &r->cache[c];
+    if (k->frame == number + 1) {
+      k->used = ++r->clock;
+      *out = &k->block;
+      return STATUS_OK;
+    }
+    if (!slot || k->used < slot->used) slot = k;
+  }
+  while (r->cache_bytes + frame->raw_bytes > CACHE_BYTES) {
+    struct cached *old = NULL;
+    for (int c = 0; c < CACHE_SLOTS; c++)
+      if (r->cache[c].frame && (!old || r->cache[c].used < old->used)) old = &r->cache[c];
+    if (!old) break;
+    evict(r, old);
+    slot = old;
+  }
+  if (slot->frame) evict(r, slot);
+  enum status st;
+  TRY(rtz_read(f->map.p, frame, 1, &slot->raw, e));
+  TRY(block_parse((const unsigned char *)slot->raw.p, slot->raw.n, &r->shape, 1, &slot->block, e));
+  if (slot->block.n_samples != frame->n_samples || slot->block.first_sample != frame->first_sample) {
+    st = err_set(e, STATUS_DATA, "block holds samples %llu+%u, its index says %llu+%u", (unsigned long long)slot->block.first_sample,
+                 slot->block.n_samples, (unsigned long long)frame->first_sample, frame->n_samples);
+    goto out;
+  }
+  r->cache_bytes += slot->raw.n;
+  slot->frame = number + 1;
+  slot->used = ++r->clock;
+  *out = &slot->block;
+out:
+  if (st != STATUS_OK) {
+    block_free(&slot->block);
+    buf_free(&slot->raw);
+    *slot = (struct cached){ 0 };
+  }
+  return st;
+}
+
+enum status shard_read(struct shard_reader *r, int64_t i, struct arena *a, struct sample *s, struct err *e) {
+  if (i < 0 || i >= r->m.info.n_samples)
+    return err_set(e, STATUS_DATA, "'%s': sample %lld of %lld", r->folder, (long long)i, (long long)r->m.info.n_samples);
+  size_t f = 0, top = r->m.n_files;
+  while (top - f > 1) { /* last file whose first sample is at most i */
+    size_t mid = (f + top) / 2;
+    if (r->file[mid].first_sample <= (uint64_t)i) f = mid;
+    else top = mid;
+  }
+  const struct open_file *o = &r->file[f];
+  uint64_t k = 0, end = o->n_frames;
+  while (end - k > 1) {
+    uint64_t mid = (k + end) / 2;
+    if (o->frame[mid].first_sample <= (uint64_t)i) k = mid;
+    else end = mid;
+  }
+  struct block *b = NULL;
+  enum status st = get_block(r, o, &o->frame[k], (int64_t)(o->first_frame + k), &b, e);
+  if (st == STATUS_OK) st = block_sample(b, (uint32_t)((uint64_t)i - b->first_sample), 1, a, s, e);
+  return st == STATUS_OK ? st : err_prefix(e, "'%s': sample %lld", o->path, (long long)i);
+}
+
+void shard_order(const struct shard_reader *r, uint64_t seed, uint64_t epoch, int64_t *order) {
+  struct rng g = { seed, 0x5348415244ull + epoch, 0 }; /* a stream of its own, one an epoch */
+  rng_permutation(&g, (uint64_t)r->m.info.n_samples, (uint64_t *)order);
+}

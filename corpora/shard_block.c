@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Columns of a block: packing samples into them and reading them back with every size checked. Little endian on disk and
+ * in memory (the build refuses other machines below), so columns are read in place. */
+#include "shard_block.h"
+#include <math.h>
+#include "hash.h"
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "shards are little endian"
+#endif
+
+struct header { /* 64 bytes */
+  uint32_t magic;
+  uint16_t version, flags;
+  uint32_t n_samples, n_tok, n_doc, n_target;
+  uint32_t context, vocab, hidden;
+  uint16_t top_k, id_bytes;
+  uint32_t n_columns, reserved;
+  uint64_t first_sample;
+  uint64_t xxh3; /* of this header with 0 here, followed by the column table */
+};
+struct column { /* 24 bytes */
+  uint16_t id, encoding;
+  uint32_t reserved;
+  uint64_t bytes, xxh3;
+};
+_Static_assert(sizeof(struct header) == 64 && sizeof(struct column) == 24, "on-disk layout");
+
+static uint32_t id_bytes_for(int32_t vocab) { return vocab <= 65536 ? 2 : 4; }
+
+enum status sample_targets(struct sample *s, struct arena *a, struct err *e) {
+  int32_t n = 0;
+  for (int32_t d = 0; d < s->n_doc; d++)
+    for (int32_t i = s->doc_start[d] + 1; i < s->doc_start[d + 1]; i++) n += s->mask[i] != 0;
+  s->target_pos = arena_alloc(a, (size_t)(n ? n : 1) * sizeof *s->target_pos);
+  if (!s->target_pos) return err_nomem(e, (size_t)n * sizeof *s->target_pos);
+  s->n_target = 0;
+  for (int32_t d = 0; d < s->n_doc; d++)
+    for (int32_t i = s->doc_start[d] + 1; i < s->doc_start[d + 1]; i++)
+      if (s->mask[i]) s->target_pos[s->n_target++] = i - 1;
+  return STATUS_OK;
+}
+
+/* ---- writing ---- */
+static enum status check_sample(const struct block_writer *w, const struct sample *s, struct err *e) {
+  const struct block_shape *h = &w->shape;
+  if (s->n_tok < 1 || s->n_tok > h->context)
+    return err_set(e, STATUS_DATA, "a sample of %d tokens, expected 1 to %d (context)", s->n_tok, h->context);
+  if (s->n_doc < 1 || s->doc_start[0] != 0 || s->doc_start[s->n_doc] != s->n_tok)
+    return err_set(e, STATUS_DATA, "document bounds do not cover the sample of %d tokens", s->n_tok);
+  int32_t n = 0;
+  for (int32_t d = 0; d < s->n_doc; d++) {
+    if (s->doc_start[d + 1] <= s->doc_start[d]) return err_set(e, STATUS_DATA, "document %d of a sample is empty", d);
+    for (int32_t i = s->doc_start[d]; i < s->doc_start[d + 1]; i++) {
+      if (s->ids[i] < 0 || s->ids[i] >= h->vocab)
+        return err_set(e, STATUS_DATA, "token id %d in row '%s', expected 0 to %d", s->ids[i], s->row_id[d], h->vocab - 1);
+      if (!s->mask[i] || i == s->doc_start[d]) continue;
+      if ((h->top_k || h->hidden) && (n >= s->n_target || s->target_pos[n] != i - 1))
+        return err_set(e, STATUS_DATA, "target %d of row '%s' is missing or not at token %d", n, s->row_id[d], i - 1);
+      n++;
+    }
+  }
+  if ((h->top_k || h->hidden) && n != s->n_target)
+    return err_set(e, STATUS_DATA, "a sample has %d targets, its mask has %d", s->n_target, n);
+  if (h->top_k && s->k != h->top_k) return err_set(e, STATUS_DATA, "a sample has top %d, the folder top %d", s->k, h->top_k);
+  if ((h->top_k && (!s->top_id || !s->top_logprob || !s->rest)) || (h->hidden && !s->hidden))
+    return err_set(e, STATUS_DATA, "a sample comes without the folder's targets");
+  return STATUS_OK;
+}
+
+static enum status put_ids(struct buf *b, const int32_t *id, size_t n, uint32_t width, struct err *e) {
+  enum status st = buf_reserve(b, n * width, e);
+  for (size_t i = 0; st == STATUS_OK && i < n; i++) {
+    uint16_t v = (uint16_t)id[i];
+    st = width == 2 ? buf_put(b, &v, 2, e) : buf_put(b, &id[i], 4, e);
+  }
+  return st;
+}
+
+static enum status put_top(struct block_writer *w, const struct sample *s, struct err *e) {
+  enum status st = STATUS_OK;
+  int32_t k = s->k;
+  for (int32_t t = 0; t < s->n_target; t++) {
+    const int32_t *id = s->top_id + (int64_t)t * k;
+    const float *lp = s->top_logprob + (int64_t)t * k;
+    float low = 0;
+    for (int32_t j = 0; j < k; j++) {
+      if (id[j] < 0 || id[j] >= w->shape.vocab)
+        return err_set(e, STATUS_DATA, "target token id %d, expected 0 to %d", id[j], w->shape.vocab - 1);
+      if (!isfinite(lp[j]) || lp[j] > 1e-3f || lp[j] < -1e4f)
+        return err_set(e, STATUS_DATA, "target log-probability %g, expected -1e4 to 0", (double)lp[j]);
+      if (lp[j] < low) low = lp[j];
+    }
+    if (isnan(s->rest[t]) || s->rest[t] > 1e-3f)
+      return err_set(e, STATUS_DATA, "log of the remaining mass %g, expected at most 0", (double)s->rest[t]);
+    float scale = -low / 65535.0f;
+    TRY(put_ids(&w->col[COL_TOP_ID], id, (size_t)k, id_bytes_for(w->shape.vocab), e));
+    for (int32_t j = 0; j < k; j++) {
+      double q = scale > 0 ? floor(-(double)lp[j] / (double)scale + 0.5) : 0;
+      uint16_t v = q < 0 ? 0 : q > 65535 ? 65535 : (uint16_t)q;
+      double err = fabs((double)(-(float)v * scale) - (double)lp[j]);
+      if (err > w->logprob_error) w->logprob_error = err;
+      TRY(buf_put(&w->col[COL_TOP_LOGPROB], &v, 2, e));
+    }
+    TRY(buf_put(&w->col[COL_TOP_SCALE], &scale, 4, e));
+    TRY(buf_put(&w->col[COL_REST], &s->rest[t], 4, e));
+  }
+out:
+  return st;
+}
+
+static enum status put_hidden(struct block_writer *w, const struct sample *s, struct err *e) {
+  enum status st = STATUS_OK;
+  size_t n = (size_t)w->shape.hidden;
+  for (int32_t t = 0; t < s->n_target; t++) {
+    const float *x = s->hidden + (size_t)t * n;
+    float top = 0;
+    for (size_t j = 0; j < n; j++) {
+      if (!isfinite(x[j])) return err_set(e, STATUS_DATA, "a hidden state is not finite at target %d, channel %zu", t, j);
+      if (fabsf(x[j]) > top) top = fabsf(x[j]);
+    }
+    float scale = top / 127.0f;
+    TRY(buf_reserve(&w->col[COL_HIDDEN], n, e));
+    for (size_t j = 0; j < n; j++) {
+      double q = scale > 0 ? floor((double)x[j] / (double)scale + 0.5) : 0;
+      int8_t v = q > 127 ? 127 : q < -127 ? -127 : (int8_t)q;
+      TRY(buf_put(&w->col[COL_HIDDEN], &v, 1, e));
+    }
+    TRY(buf_put(&w->col[COL_HIDDEN_SCALE], &scale, 4, e));
+  }
+out:
+  return st;
+}
+
+enum status block_add(struct block_writer *w, const struct sample *s, struct err *e) {
+  enum status st;
+  int targets = w->shape.top_k > 0 || w->shape.hidden > 0;
+  TRY(check_sample(w, s, e));
+  if (targets) { /* first what may still be refused: a block must not hold half a sample */
+    if (w->shape.top_k) TRY(put_top(w, s, e));
+    if (w->shape.hidden) TRY(put_hidden(w, s, e));
+  }
+  uint32_t n_tok = (uint32_t)s->n_tok, n_doc = (uint32_t)s->n_doc;
+  TRY(buf_put(&w->col[COL_SAMPLE_TOK], &n_tok, 4, e));
+  TRY(buf_put(&w->col[COL_SAMPLE_DOC], &n_doc, 4, e));
+  TRY(put_ids(&w->col[COL_IDS], s->ids, n_tok, id_bytes_for(w->shape.vocab), e));
+  for (uint32_t i = 0; i < n_tok; i++, w->n_tok++) {
+    if (w->n_tok % 8 == 0) TRY(buf_putc(&w->col[COL_MASK], 0, e));
+    if (s->mask[i]) w->col[COL_MASK].p[w->n_tok / 8] = (char)((unsigned char)w->col[COL_MASK].p[w->n_tok / 8] | 1u << (w->n_tok % 8));
+  }
+  for (int32_t d = 0; d < s->n_doc; d++) {
+    uint32_t len = (uint32_t)(s->doc_start[d + 1] - s->doc_start[d]), name = (uint32_t)strlen(s->row_id[d]);
+    float weight = s->weight ? s->weight[d] : 1.0f;
+    if (weight != 1.0f) w->weighted = 1;
+    TRY(buf_put(&w->col[COL_DOC_LEN], &len, 4, e));
+    TRY(buf_put(&w->col[COL_ROW_ID_LEN], &name, 4, e));
+    TRY(buf_put(&w->col[COL_ROW_ID], s->row_id[d], name, e));
+    TRY(buf_put(&w->col[COL_DOC_WEIGHT], &weight, 4, e));
+    if (!targets) continue;
+    uint64_t h = xxh3(s->ids + s->doc_start[d], len * sizeof *s->ids);
+    TRY(buf_put(&w->col[COL_CONTEXT_HASH], &h, 8, e));
+  }
+  w->n_samples++;
+  w->n_doc += n_doc;
+  for (int32_t d = 0; d < s->n_doc; d++)
+    for (int32_t i = s->doc_start[d] + 1; i < s->doc_start[d + 1]; i++) w->n_target += s->mask[i] != 0;
+out:
+  return st;
+}
+
+uint64_t block_bytes(const struct block_writer *w) {
+  uint64_t n = sizeof(struct header);
+  for (int c = 1; c < COL_COUNT; c++) n += w->col[c].n + sizeof(struct column) + 7;
+  return n;
+}
+
+static int col_present(const struct block_writer *w, int c) {
+  int targets = w->shape.top_k > 0 || w->shape.hidden > 0;
+  if (c == COL_DOC_WEIGHT) return w->weighted;
+  if (c == COL_CONTEXT_HASH) return targets;
+  if (c >= COL_TOP_ID && c <= COL_REST) return w->shape.top_k > 0;
+  if (c >= COL_HIDDEN) return w->shape.hidden > 0;
+  return 1;
+}
+
+enum status block_finish(struct block_writer *w, struct buf *out, struct err *e) {
+  enum status st;
+  struct column table[COL_COUNT];
+  uint32_t n = 0;
+  size_t at = out->n;
+  for (int c = 1; c < COL_COUNT; c++) {
+    if (!col_present(w, c)) continue;
+    table[n++] = (struct column){ (uint16_t)c, 0, 0, w->col[c].n, xxh3(w->col[c].p ? w->col[c].p : "", w->col[c].n) };
+  }
+  struct header h = { BLOCK_MAGIC, BLOCK_VERSION, 0, w->n_samples, w->n_tok, w->n_doc, w->n_target, (uint32_t)w->shape.context,
+    (uint32_t)w->shape.vocab, (uint32_t)w->shape.hidden, (uint16_t)w->shape.top_k, (uint16_t)id_bytes_for(w->shape.vocab), n, 0,
+    w->first_sample, 0 };
+  TRY(buf_put(out, &h, sizeof h, e));
+  TRY(buf_put(out, table, n * sizeof *table, e));
+  h.xxh3 = xxh3(out->p + at, out->n - at);
+  memcpy(out->p + at, &h, sizeof h);
+  for (uint32_t i = 0; i < n; i++) {
+    static const char zeros[8] = { 0 };
+    struct buf *b = &w->col[table[i].id];
+    if (b->n) TRY(buf_put(out, b->p, b->n, e));
+    TRY(buf_put(out, zeros, (8 - b->n % 8) % 8, e));
+  }
+  w->first_sample += w->n_samples;
+  w->n_samples = w->n_tok = w->n_doc = w->n_target = 0;
+  w->weighted = 0;
+  for (int c = 1; c < COL_COUNT; c++) buf_clear(&w->col[c]);
+out:
+  return st;
+}
+
+void block_writer_free(struct block_writer *w) {
+  for (int c = 0; c < COL_COUNT; c++) buf_free(&w->col[c]);
+}
+
+/* ---- reading ---- */
+static uint32_t u32_at(const unsigned char *p, uint64_t i) {
+  uint32_t v;
+  memcpy(&v, p + 4 * i, 4);
+  return v;
+}
+
+static float f32_at(const unsigned char *p, uint64_t i) {
+  float v;
+  memcpy(&v, p + 4 * i, 4);
+  return v;
+}
+
+static int32_t id_at(const struct block *b, int col, uint64_t i) {
+  uint16_t v;
+  if (b->id_bytes == 4) return (int32_t)u32_at(b->col[col], i);
+  memcpy(&v, b->col[col] + 2 * i, 2);
+  return v;
+}
+
+static int mask_at(const struct block *b, uint64_t i) { return b->col[COL_MASK][i / 8] >> (i % 8) & 1; }
+
+/* Bytes each column must have; the row ids' bytes are checked by their lengths. */
+static int expected_bytes(const struct block *b, int c, uint64_t *n) {
+  uint64_t t = b->n_target, k = (uint64_t)b->shape.top_k;
+  switch (c) {
+    case COL_SAMPLE_TOK: case COL_SAMPLE_DOC: *n = 4 * (uint64_t)b->n_samples; return 1;
+    case COL_DOC_LEN: case COL_ROW_ID_LEN: case COL_DOC_WEIGHT: *n = 4 * (uint64_t)b->n_doc; return 1;
+    case COL_IDS: *n = (uint64_t)b->id_bytes * b->n_tok; return 1;
+    case COL_MASK: *n = ((uint64_t)b->n_tok + 7) / 8; return 1;
+    case COL_CONTEXT_HASH: *n = 8 * (uint64_t)b->n_doc; return 1;
+    case COL_TOP_ID: *n = t * k * b->id_bytes; return 1;
+    case COL_TOP_LOGPROB: *n = t * k * 2; return 1;
+    case COL_TOP_SCALE: case COL_REST: case COL_HIDDEN_SCALE: *n = 4 * t; return 1;
+    case COL_HIDDEN: *n = t * (uint64_t)b->shape.hidden; return 1;
+    default: return 0;
+  }
+}
+
+static enum status read_header(const unsigned char *data, uint64_t bytes, const struct block_shape *shape, int verify, struct header *h,
+                               struct block *b, struct err *e) {
+  if (bytes < sizeof *h) return err_set(e, STATUS_DATA, "block of %llu bytes, expected at least 64", (unsigned long long)bytes);
+  memcpy(h, data, sizeof *h);
+  if (h->magic != BLOCK_MAGIC) return err_set(e, STATUS_DATA, "block magic %08x, expected %08x", h->magic, BLOCK_MAGIC);
+  if (h->version != BLOCK_VERSION) return err_set(e, STATUS_DATA, "block version %u, expected %u: a newer retort wrote it", h->version, BLOCK_VERSION);
+  if (h->n_columns >= COL_COUNT || sizeof *h + h->n_columns * sizeof(struct column) > bytes)
+    return err_set(e, STATUS_DATA, "block has %u columns in %llu bytes", h->n_columns, (unsigned long long)bytes);
+  if (h->flags || h->reserved || (h->id_bytes != 2 && h->id_bytes != 4) || h->context < 1 || h->context > INT32_MAX || h->vocab < 1 ||
+      h->vocab > INT32_MAX || h->hidden > 1 << 20 || h->id_bytes != id_bytes_for((int32_t)h->vocab))
+    return err_set(e, STATUS_DATA, "block header out of range (context %u, vocabulary %u, %u bytes an id)", h->context, h->vocab, h->id_bytes);
+  b->shape = (struct block_shape){ (int32_t)h->context, (int32_t)h->vocab, h->top_k, (int32_t)h->hidden };
+  if (shape && memcmp(shape, &b->shape, sizeof *shape) != 0)
+    return err_set(e, STATUS_DATA, "block of context %u, vocabulary %u, top %u, hidden %u; the manifest says %d, %d, %d, %d", h->context,
+                   h->vocab, h->top_k, h->hidden, shape->context, shape->vocab, shape->top_k, shape->hidden);
+  b->n_samples = h->n_samples, b->n_tok = h->n_tok, b->n_doc = h->n_doc, b->n_target = h->n_target;
+  b->id_bytes = h->id_bytes, b->first_sample = h->first_sample;
+  if (!verify) return STATUS_OK;
+  unsigned char copy[sizeof *h + COL_COUNT * sizeof(struct column)];
+  struct header zero = *h;
+  size_t n = sizeof *h + h->n_columns * sizeof(struct column);
+  memcpy(copy, data, n);
+  zero.xxh3 = 0;
+  memcpy(copy, &zero, sizeof zero);
+  if (xxh3(copy, n) != h->xxh3) return err_set(e, STATUS_CHECKSUM, "block header does not match its XXH3");
+  return STATUS_OK;
+}
+
+static enum status read_columns(const unsigned char *data, uint64_t bytes, uint32_t n_columns, int verify, struct block *b, struct err *e) {
+  uint64_t at = sizeof(struct header) + (uint64_t)n_columns * sizeof(struct column), want;
+  for (uint32_t i = 0; i < n_columns; i++) {
+    struct column c;
+    memcpy(&c, data + sizeof(struct header) + i * sizeof c, sizeof c);
+    if (c.id == 0 || c.id >= COL_COUNT || c.encoding != 0 || c.reserved != 0 || b->col[c.id])
+      return err_set(e, STATUS_DATA, "block column %u (encoding %u) is unknown or there twice", c.id, c.encoding);
+    if (c.bytes > bytes - at) return err_set(e, STATUS_DATA, "block column %u has %llu bytes, %llu are left", c.id,
+                                             (unsigned long long)c.bytes, (unsigned long long)(bytes - at));
+    if (expected_bytes(b, c.id, &want) && want != c.bytes)
+      return err_set(e, STATUS_DATA, "block column %u has %llu bytes, expected %llu", c.id, (unsigned long long)c.bytes, (unsigned long long)want);
+    if (verify && xxh3(data + at, c.bytes) != c.xxh3) return err_set(e, STATUS_CHECKSUM, "block column %u does not match its XXH3", c.id);
+    b->col[c.id] = data + at;
+    b->col_bytes[c.id] = c.bytes;
+    at += c.bytes;
+    for (; at % 8 && at < bytes; at++)
+      if (data[at]) return err_set(e, STATUS_DATA, "block padding behind column %u is not zero", c.id);
+  }
+  if (at != bytes) return err_set(e, STATUS_DATA, "block has %llu bytes, its columns %llu", (unsigned long long)bytes, (unsigned long long)at);
+  for (int c = 1; c < COL_COUNT; c++) {
+    int need = c <= COL_ROW_ID || (c == COL_CONTEXT_HASH && (b->shape.top_k || b->shape.hidden)) ||
+               (c >= COL_TOP_ID && c <= COL_REST && b->shape.top_k) || (c >= COL_HIDDEN && b->shape.hidden);
+    if (need && !b->col[c]) return err_set(e, STATUS_DATA, "block column %d is missing", c);
+    if (!need && b->col[c] && c != COL_DOC_WEIGHT) return err_set(e, STATUS_DATA, "block column %d is not expected here", c);
+  }
+  return STATUS_OK;
+}
+
+/* Prefix sums over the samples, and the rules between the counts. */
+static enum status index_samples(struct block *b, struct err *e) {
+  uint64_t n = b->n_samples, tok = 0, doc = 0, target = 0, name = 0;
+  b->tok0 = mem_calloc(4 * (n + 1), sizeof *b->tok0);
+  if (!b->tok0) return err_nomem(e, 4 * (n + 1) * sizeof *b->tok0);
+  b->doc0 = b->tok0 + (n + 1), b->target0 = b->doc0 + (n + 1), b->name0 = b->target0 + (n + 1);
+  for (uint64_t i = 0; i < n; i++) {
+    uint64_t n_tok = u32_at(b->col[COL_SAMPLE_TOK], i), n_doc = u32_at(b->col[COL_SAMPLE_DOC], i), sum = 0;
+    if (n_tok < 1 || n_tok > (uint64_t)b->shape.context || n_tok > b->n_tok - tok || n_doc < 1 || n_doc > n_tok || n_doc > b->n_doc - doc)
+      return err_set(e, STATUS_DATA, "sample %llu of a block has %llu tokens in %llu documents, out of range", (unsigned long long)i,
+                     (unsigned long long)n_tok, (unsigned long long)n_doc);
+    for (uint64_t d = 0; d < n_doc; d++) {
+      uint64_t len = u32_at(b->col[COL_DOC_LEN], doc + d), id_len = u32_at(b->col[COL_ROW_ID_LEN], doc + d);
+      if (len < 1 || len > n_tok - sum) return err_set(e, STATUS_DATA, "document bounds of sample %llu of a block are out of order", (unsigned long long)i);
+      for (uint64_t j = 1; j < len; j++) target += (uint64_t)mask_at(b, tok + sum + j);
+      sum += len;
+      if (id_len > b->col_bytes[COL_ROW_ID] - name) return err_set(e, STATUS_DATA, "row ids of a block are longer than their column");
+      name += id_len;
+    }
+    if (sum != n_tok) return err_set(e, STATUS_DATA, "documents of sample %llu of a block hold %llu tokens, the sample %llu", (unsigned long long)i,
+                                     (unsigned long long)sum, (unsigned long long)n_tok);
+    tok += n_tok, doc += n_doc;
+    b->tok0[i + 1] = tok, b->doc0[i + 1] = doc, b->target0[i + 1] = target, b->name0[i + 1] = name;
+  }
+  if (tok != b->n_tok || doc != b->n_doc || target != b->n_target || name != b->col_bytes[COL_ROW_ID])
+    return err_set(e, STATUS_DATA, "block header says %u tokens, %u documents, %u targets; its samples have %llu, %llu, %llu", b->n_tok,
+                   b->n_doc, b->n_target, (unsigned long long)tok, (unsigned long long)doc, (unsigned long long)target);
+  return STATUS_OK;
+}
+
+enum status block_parse(const unsigned char *data, uint64_t bytes, const struct block_shape *shape, int verify, struct block *b, struct err *e) {
+  enum status st;
+  struct header h;
+  *b = (struct block){ 0 };
+  TRY(read_header(data, bytes, shape, verify, &h, b, e));
+  TRY(read_columns(data, bytes, h.n_columns, verify, b, e));
+  TRY(index_samples(b, e));
+out:
+  if (st != STATUS_OK) block_free(b);
+  return st;
+}
+
+void block_free(struct block *b) {
+  mem_free(b->tok0);
+  *b = (struct block){ 0 };
+}
+
+static void read_targets(const struct block *b, uint64_t t0, struct sample *s) {
+  uint64_t k = (uint64_t)b->shape.top_k, h = (uint64_t)b->shape.hidden;
+  for (uint64_t t = 0; k && t < (uint64_t)s->n_target; t++) {
+    float scale = f32_at(b->col[COL_TOP_SCALE], t0 + t);
+    for (uint64_t j = 0; j < k; j++) {
+      uint16_t q;
+      memcpy(&q, b->col[COL_TOP_LOGPROB] + 2 * ((t0 + t) * k + j), 2);
+      s->top_id[t * k + j] = id_at(b, COL_TOP_ID, (t0 + t) * k + j);
+      s->top_logprob[t * k + j] = -(float)q * scale;
+    }
+    s->rest[t] = f32_at(b->col[COL_REST], t0 + t);
+  }
+  for (uint64_t t = 0; h && t < (uint64_t)s->n_target; t++) {
+    float scale = f32_at(b->col[COL_HIDDEN_SCALE], t0 + t);
+    const signed char *q = (const signed char *)b->col[COL_HIDDEN] + (t0 + t) * h;
+    for (uint64_t j = 0; j < h; j++) s->hidden[t * h + j] = (float)q[j] * scale;
+  }
+}
+
+/* What hashes cannot promise when they were made over wrong numbers: ids below the vocabulary, finite targets, and that the
+ * targets were computed for exactly these tokens. */
+static enum status check_values(const struct block *b, uint32_t i, int verify, const struct sample *s, struct err *e) {
+  for (int32_t j = 0; j < s->n_tok; j++)
+    if (s->ids[j] < 0 || s->ids[j] >= b->shape.vocab)
+      return err_set(e, STATUS_DATA, "token id %d, expected 0 to %d", s->ids[j], b->shape.vocab - 1);
+  for (int64_t j = 0; s->top_id && j < (int64_t)s->n_target * s->k; j++)
+    if (s->top_id[j] < 0 || s->top_id[j] >= b->shape.vocab || !isfinite(s->top_logprob[j]) || s->top_logprob[j] > 0)
+      return err_set(e, STATUS_DATA, "target (%d, %g), expected an id below %d and a log-probability of at most 0", s->top_id[j],
+                     (double)s->top_logprob[j], b->shape.vocab);
+  for (int32_t t = 0; t < s->n_target; t++) {
+    if (s->rest && (isnan(s->rest[t]) || s->rest[t] > 1e-3f)) return err_set(e, STATUS_DATA, "log of the remaining mass %g", (double)s->rest[t]);
+    if (s->hidden && !isfinite(f32_at(b->col[COL_HIDDEN_SCALE], b->target0[i] + (uint64_t)t)))
+      return err_set(e, STATUS_DATA, "scale of hidden state %d is not finite", t);
+  }
+  for (int32_t d = 0; verify && b->col[COL_CONTEXT_HASH] && d < s->n_doc; d++) {
+    uint64_t h;
+    memcpy(&h, b->col[COL_CONTEXT_HASH] + 8 * (b->doc0[i] + (uint64_t)d), 8);
+    if (xxh3(s->ids + s->doc_start[d], (size_t)(s->doc_start[d + 1] - s->doc_start[d]) * sizeof *s->ids) != h)
+      return err_set(e, STATUS_CHECKSUM, "targets of row '%s' belong to other tokens than the ones stored with them", s->row_id[d]);
+  }
+  return STATUS_OK;
+}
+
+enum status block_sample(const struct block *b, uint32_t i, int verify, struct arena *a, struct sample *s, struct err *e) {
+  *s = (struct sample){ 0 };
+  if (i >= b->n_samples) return err_set(e, STATUS_DATA, "sample %u of a block of %u", i, b->n_samples);
+  uint64_t tok = b->tok0[i], doc = b->doc0[i], name = b->name0[i];
+  size_t n_tok = (size_t)(b->tok0[i + 1] - tok), n_doc = (size_t)(b->doc0[i + 1] - doc), n_target = (size_t)(b->target0[i + 1] - b->target0[i]);
+  size_t n_top = n_target * (size_t)b->shape.top_k, n_hidden = n_target * (size_t)b->shape.hidden;
+  s->n_tok = (int32_t)n_tok, s->n_doc = (int32_t)n_doc, s->k = b->shape.top_k;
+  s->ids = arena_alloc(a, n_tok * sizeof *s->ids);
+  s->mask = arena_alloc(a, n_tok);
+  s->doc_start = arena_alloc(a, (n_doc + 1) * sizeof *s->doc_start);
+  s->row_id = arena_alloc(a, n_doc * sizeof *s->row_id);
+  int ok = s->ids && s->mask && s->doc_start && s->row_id;
+  if (n_top) {
+    s->top_id = arena_alloc(a, n_top * sizeof *s->top_id);
+    s->top_logprob = arena_alloc(a, n_top * sizeof *s->top_logprob);
+    s->rest = arena_alloc(a, n_target * sizeof *s->rest);
+    ok = ok && s->top_id && s->top_logprob && s->rest;
+  }
+  if (n_hidden) ok = (s->hidden = arena_alloc(a, n_hidden * sizeof *s->hidden)) != NULL && ok;
+  if (b->col[COL_DOC_WEIGHT]) ok = (s->weight = arena_alloc(a, n_doc * sizeof *s->weight)) != NULL && ok;
+  if (!ok) return err_nomem(e, n_tok * 5 + n_top * 8 + n_hidden * 4);
+  for (size_t j = 0; j < n_tok; j++) {
+    s->ids[j] = id_at(b, COL_IDS, tok + j);
+    s->mask[j] = (unsigned char)mask_at(b, tok + j);
+  }
+  int32_t at = 0;
+  for (size_t d = 0; d < n_doc; d++) {
+    size_t len = u32_at(b->col[COL_ROW_ID_LEN], doc + d);
+    s->doc_start[d] = at;
+    at += (int32_t)u32_at(b->col[COL_DOC_LEN], doc + d);
+    s->row_id[d] = arena_strndup(a, (const char *)b->col[COL_ROW_ID] + name, len);
+    if (!s->row_id[d]) return err_nomem(e, len);
+    name += len;
+    if (s->weight) s->weight[d] = f32_at(b->col[COL_DOC_WEIGHT], doc + d);
+  }
+  s->doc_start[n_doc] = at;
+  enum status st = sample_targets(s, a, e);
+  if (st != STATUS_OK) return st;
+  read_targets(b, b->target0[i], s);
+  return check_values(b, i, verify, s, e);
+}
