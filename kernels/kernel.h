@@ -90,13 +90,13 @@ struct kernels {
   /* rows of logits(n, vocab): lse(n) = log-sum-exp of logits / temperature */
   void (*row_lse)(struct kdev *d, int64_t n, int64_t vocab, const float *logits, float temperature, float *lse);
   /* top k of each row by (value descending, id ascending): ids(n,k), logprob(n,k) = logit - lse, rest(n) = log of the exact
-   * remaining mass (-inf when none) */
+   * remaining mass (-inf when none); 1 <= k <= vocab */
   void (*row_topk)(struct kdev *d, int64_t n, int64_t vocab, int64_t k, const float *logits, int32_t *ids, float *logprob, float *rest);
 
   /* AdamW on one tensor (Loshchilov & Hutter 2019, decoupled decay applied before the update; step counts from 1):
    * g = grad * grad_scale; p -= lr*wd*p; m,v moments with bias correction; p -= lr * mhat / (sqrt(vhat) + eps) */
-  void (*adamw)(struct kdev *d, int64_t n, float *p, const float *grad, float *mom, float *var, float lr, float beta1, float beta2,
-                float eps, float weight_decay, float grad_scale, int64_t step);
+  void (*adamw)(struct kdev *d, int64_t n, float *p, const float *grad, float *mom, float *var, double lr, double beta1, double beta2,
+                double eps, double weight_decay, double grad_scale, int64_t step);
 
   /* n values of a stored type to float32 and back (n a multiple of the block size; encode: F16 BF16 Q8_0 Q4_1 only) */
   void (*decode)(struct kdev *d, enum dtype t, int64_t n, const void *src, float *dst);
@@ -108,6 +108,8 @@ struct kernels {
 
 /* The CPU table with the best variant of each slot for this processor (RETORT_ISA=generic|avx2|avx512 lowers it). */
 const struct kernels *kernels_cpu(void);
+/* Raised whenever a kernel's results change in any bit: journals of local teachers are keyed by it. */
+#define KERNEL_CONTRACT 1
 const char *kernel_contract(void); /* version string that goes into local teacher identities: "cpu-1-avx512" */
 
 int64_t dtype_block(enum dtype t);               /* values a block: 1, 32 or 256 */

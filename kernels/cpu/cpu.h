@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Inside of the CPU back end: the functions behind the table, how work is cut, and the switch to faster variants.
+ * Work is cut into tasks by sizes alone, never by the number of threads (decision 3). Nothing outside kernels/cpu includes it. */
+#ifndef KERNELS_CPU_H
+#define KERNELS_CPU_H
+#include "kernel.h"
+
+#define KDEV struct kdev *dev __attribute__((unused))
+
+/* f(ctx, begin, end) over [0, n) in chunks of `chunk`, each chunk one task of the pool. */
+typedef void (*cpu_range)(void *ctx, int64_t begin, int64_t end);
+void cpu_for(int64_t n, int64_t chunk, cpu_range f, void *ctx);
+/* Chunk of rows so that a task touches about 16,384 values. */
+int64_t cpu_row_chunk(int64_t width);
+
+static inline int64_t cpu_min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+void cpu_gemm_nt(struct kdev *, int64_t m, int64_t n, int64_t k, const float *x, int64_t ldx, const float *w, int64_t ldw, float *y,
+                 int64_t ldy, int accumulate);
+void cpu_gemm_nn(struct kdev *, int64_t m, int64_t n, int64_t k, const float *dy, int64_t lddy, const float *w, int64_t ldw, float *dx,
+                 int64_t lddx, int accumulate);
+void cpu_gemm_tn(struct kdev *, int64_t m, int64_t n, int64_t k, const float *dy, int64_t lddy, const float *x, int64_t ldx, float *dw,
+                 int64_t lddw, int accumulate);
+void cpu_gemv(struct kdev *, int64_t m, int64_t n, int64_t k, const float *x, int64_t ldx, enum dtype wtype, const void *w, float *y,
+              int64_t ldy);
+void cpu_bias_forward(struct kdev *, int64_t n, int64_t width, const float *bias, float *y);
+void cpu_bias_backward(struct kdev *, int64_t n, int64_t width, const float *dy, float *dbias);
+void cpu_embed_forward(struct kdev *, int64_t n, int64_t width, const int32_t *ids, const float *table, float *out);
+void cpu_embed_backward(struct kdev *, int64_t n, int64_t width, const int32_t *ids, const float *dout, float *dtable);
+void cpu_rmsnorm_forward(struct kdev *, int64_t n, int64_t width, const float *x, const float *gamma, float eps, float *out, float *rstd);
+void cpu_rmsnorm_backward(struct kdev *, int64_t n, int64_t width, const float *x, const float *gamma, const float *rstd,
+                          const float *dout, float *dx, int accumulate_dx, float *dgamma);
+void cpu_rope(struct kdev *, int64_t n, int32_t heads, int32_t head_dim, const float *cos_sin, float *x, int64_t ldx, int inverse);
+void cpu_attention_forward(struct kdev *, const struct seqs *s, const struct attn_shape *a, const float *q, int64_t ldq, const float *k,
+                           const float *v, int64_t ldkv, float *out, int64_t ldo, float *lse);
+void cpu_attention_backward(struct kdev *, const struct seqs *s, const struct attn_shape *a, const float *q, int64_t ldq,
+                            const float *k, const float *v, int64_t ldkv, const float *out, const float *dout, int64_t ldo,
+                            const float *lse, float *dq, float *dk, float *dv, void *scratch);
+size_t cpu_attention_backward_scratch_bytes(const struct seqs *s, const struct attn_shape *a);
+void cpu_attention_decode(struct kdev *, int64_t m, const struct attn_shape *a, const float *q, const struct kv_view *cache, float *out);
+void cpu_swiglu_forward(struct kdev *, int64_t n, const float *gate, const float *up, float *out);
+void cpu_swiglu_backward(struct kdev *, int64_t n, const float *gate, const float *up, const float *dout, float *dgate, float *dup);
+void cpu_add(struct kdev *, int64_t n, const float *a, const float *b, float *out);
+void cpu_scale(struct kdev *, int64_t n, float s, float *x);
+double cpu_sum_squares(struct kdev *, int64_t n, const float *x);
+void cpu_row_lse(struct kdev *, int64_t n, int64_t vocab, const float *logits, float temperature, float *lse);
+void cpu_row_topk(struct kdev *, int64_t n, int64_t vocab, int64_t k, const float *logits, int32_t *ids, float *logprob, float *rest);
+void cpu_adamw(struct kdev *, int64_t n, float *p, const float *grad, float *mom, float *var, double lr, double beta1, double beta2,
+               double eps, double weight_decay, double grad_scale, int64_t step);
+void cpu_decode(struct kdev *, enum dtype t, int64_t n, const void *src, float *dst);
+void cpu_encode(struct kdev *, enum dtype t, int64_t n, const float *src, void *dst);
+void cpu_rows(struct kdev *, int64_t n, void (*f)(void *ctx, int64_t row, int worker), void *ctx);
+
+void cpu_attention_row(int32_t dh, float scale, const float *q, const float *k, const float *v, int64_t ldkv, int32_t first, int32_t last,
+                       float *o, float *lse);
+/* One thread's decode of n values (whole blocks); what cpu_decode and cpu_gemv are made of. */
+void cpu_decode_span(enum dtype t, int64_t n, const void *src, float *dst);
+#endif

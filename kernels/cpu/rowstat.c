@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Statistics of rows of logits: log-sum-exp, and the exact top k with the log of the remaining mass. One row is one task's
+ * work from start to end. Sums run in float over 16 lanes for 256 values at a time, added up in double. */
+#include <math.h>
+
+#include "cpu.h"
+
+enum { LANES = 16, SPAN = 256 };
+
+struct job {
+  int64_t vocab, k;
+  const float *logits;
+  float inv_temperature;
+  float *lse, *logprob, *rest;
+  int32_t *ids;
+};
+
+static float row_max(const float *x, int64_t n) {
+  float lane[LANES];
+  int64_t i = 0;
+  for (int l = 0; l < LANES; l++) {
+    lane[l] = -INFINITY;
+  }
+  for (; i + LANES <= n; i += LANES) {
+    for (int l = 0; l < LANES; l++) {
+      lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+    }
+  }
+  for (; i < n; i++) {
+    lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+  }
+  for (int l = 1; l < LANES; l++) {
+    lane[0] = lane[l] > lane[0] ? lane[l] : lane[0];
+  }
+  return lane[0];
+}
+
+/* sum of exp((x - max) * inv_temperature) */
+static double row_exp_sum(const float *x, int64_t n, float max, float inv_temperature) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) {
+    sum += (double)expf((x[i] - max) * inv_temperature);
+  }
+  return sum;
+}
+
+static void lse_row(void *ctx, int64_t row, int worker) {
+  const struct job *p = ctx;
+  const float *x = p->logits + row * p->vocab;
+  float max = row_max(x, p->vocab);
+  (void)worker;
+  if (isinf(max)) { /* all -inf, or one +inf: the limit is the maximum itself */
+    p->lse[row] = max;
+    return;
+  }
+  p->lse[row] = (float)((double)max * (double)p->inv_temperature + log(row_exp_sum(x, p->vocab, max, p->inv_temperature)));
+}
+
+void cpu_row_lse(struct kdev *d, int64_t n, int64_t vocab, const float *logits, float temperature, float *lse) {
+  struct job p = {.vocab = vocab, .logits = logits, .inv_temperature = 1.0f / temperature, .lse = lse};
+  cpu_rows(d, n, lse_row, &p);
+}
+
+/* The order of the result: larger value first, then smaller id. */
+static int before(const float *x, int32_t a, int32_t b) { return x[a] > x[b] || (x[a] == x[b] && a < b); }
+
+/* Heap with the last of the kept k at the root. */
+static void sift_down(const float *x, int32_t *heap, int64_t n, int64_t i) {
+  for (;;) {
+    int64_t child = 2 * i + 1;
+    if (child >= n) {
+      return;
+    }
+    if (child + 1 < n && before(x, heap[child], heap[child + 1])) {
+      child++;
+    }
+    if (!before(x, heap[i], heap[child])) {
+      return;
+    }
+    int32_t t = heap[i];
+    heap[i] = heap[child];
+    heap[child] = t;
+    i = child;
+  }
+}
+
+static void select_top(const float *x, int64_t vocab, int64_t k, int32_t *ids) {
+  for (int64_t i = 0; i < k; i++) {
+    ids[i] = (int32_t)i;
+  }
+  for (int64_t i = k / 2 - 1; i >= 0; i--) {
+    sift_down(x, ids, k, i);
+  }
+  for (int64_t i = k; i < vocab; i++) {
+    if (x[i] > x[ids[0]]) { /* equal values: the earlier id stays */
+      ids[0] = (int32_t)i;
+      sift_down(x, ids, k, 0);
+    }
+  }
+  for (int64_t n = k - 1; n > 0; n--) {
+    int32_t t = ids[0];
+    ids[0] = ids[n];
+    ids[n] = t;
+    sift_down(x, ids, n, 0);
+  }
+}
+
+static void topk_row(void *ctx, int64_t row, int worker) {
+  const struct job *p = ctx;
+  const float *x = p->logits + row * p->vocab;
+  int32_t *ids = p->ids + row * p->k;
+  int64_t k = p->k;
+  double kept = 0, rest = 0;
+  (void)worker;
+  select_top(x, p->vocab, k, ids);
+  float max = x[ids[0]], last = x[ids[k - 1]];
+  for (int64_t i = 0; i < k; i++) {
+    kept += (double)expf(x[ids[i]] - max);
+  }
+  for (int64_t i = 0; i < p->vocab; i++) { /* what comes after the last kept one; summed itself, not 1 - kept */
+    if (x[i] < last || (x[i] == last && i > ids[k - 1])) {
+      rest += (double)expf(x[i] - max);
+    }
+  }
+  double lse = log(kept + rest);
+  for (int64_t i = 0; i < k; i++) {
+    p->logprob[row * k + i] = (float)((double)(x[ids[i]] - max) - lse);
+  }
+  p->rest[row] = (float)(rest > 0 ? log(rest) - lse : -INFINITY);
+}
+
+void cpu_row_topk(struct kdev *d, int64_t n, int64_t vocab, int64_t k, const float *logits, int32_t *ids, float *logprob, float *rest) {
+  struct job p = {.vocab = vocab, .k = cpu_min(k, vocab), .logits = logits, .ids = ids, .logprob = logprob, .rest = rest};
+  cpu_rows(d, n, topk_row, &p);
+}

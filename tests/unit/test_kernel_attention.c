@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Attention against a double-precision reference written from the formula, its gradient against finite differences of that
+ * reference, decoding against the last rows of the forward pass, and the same bits for 1, 2 and 3 threads. */
+#include "kernel_check.h"
+
+struct shape {
+  int32_t heads, groups, dh, window;
+  int32_t lengths[6]; /* 0 ends */
+};
+static const struct shape shapes[] = {
+    {1, 1, 1, 0, {1}},          {2, 1, 10, 0, {3, 1, 5}},    {3, 3, 37, 4, {17, 2}},      {9, 3, 64, 0, {70, 1, 130}},
+    {4, 2, 64, 50, {200, 64}},  {6, 2, 128, 0, {65}},        {2, 2, 32, 1, {40}},         {4, 1, 96, 64, {64, 129, 128, 3}},
+    {3, 1, 16, 300, {330, 20}},
+};
+enum { N_SHAPES = sizeof shapes / sizeof *shapes };
+
+static int32_t tokens(const struct shape *s, int32_t *start, int32_t *n_seq) {
+  int32_t n = 0, i = 0;
+  start[0] = 0;
+  for (; i < 6 && s->lengths[i] > 0; i++) {
+    n += s->lengths[i];
+    start[i + 1] = n;
+  }
+  *n_seq = i;
+  return n;
+}
+
+/* out(n,H,dh) and lse(n,H) from q(n,H,dh), k,v(n,G,dh), all packed. */
+static void reference(const struct shape *s, const int32_t *start, int32_t n_seq, const double *q, const double *k, const double *v,
+                      double *out, double *lse) {
+  int32_t dh = s->dh, H = s->heads, G = s->groups;
+  double p[1024], scale = (double)(float)(1.0 / sqrt((double)dh));
+  for (int32_t b = 0; b < n_seq; b++) {
+    for (int32_t i = start[b]; i < start[b + 1]; i++) {
+      for (int32_t h = 0; h < H; h++) {
+        int32_t g = h / (H / G);
+        double sum = 0, max = -INFINITY;
+        for (int32_t j = start[b]; j <= i; j++) {
+          double dot = 0;
+          for (int32_t c = 0; c < dh; c++) {
+            dot += q[(i * H + h) * dh + c] * k[(j * G + g) * dh + c];
+          }
+          p[j - start[b]] = s->window == 0 || i - j < s->window ? dot * scale : -INFINITY;
+          max = fmax(max, p[j - start[b]]);
+        }
+        for (int32_t j = start[b]; j <= i; j++) {
+          sum += exp(p[j - start[b]] - max);
+        }
+        if (lse) {
+          lse[i * H + h] = max + log(sum);
+        }
+        for (int32_t c = 0; c < dh; c++) {
+          double o = 0;
+          for (int32_t j = start[b]; j <= i; j++) {
+            o += exp(p[j - start[b]] - max) / sum * v[(j * G + g) * dh + c];
+          }
+          out[(i * H + h) * dh + c] = o;
+        }
+      }
+    }
+  }
+}
+
+static double *widen(const float *x, int64_t n) {
+  double *d = doubles(n);
+  for (int64_t i = 0; i < n; i++) {
+    d[i] = (double)x[i];
+  }
+  return d;
+}
+
+/* Tensors of one case inside rows that are wider than needed, as slices of a fused buffer are. */
+struct run {
+  int32_t start[8], n_seq, n;
+  struct seqs seqs;
+  struct attn_shape a;
+  int64_t nq, nk, ldq, ldkv, ldo;
+  float *q, *k, *v, *fq, *fkv, *fo, *lse;
+};
+
+static float *spread(const float *x, int64_t n, int64_t width, int64_t ld) {
+  float *f = floats(n * ld);
+  for (int64_t i = 0; i < n; i++) {
+    memcpy(f + i * ld, x + i * width, (size_t)width * sizeof *f);
+  }
+  return f;
+}
+
+static void run_open(struct run *r, const struct shape *s, float size) {
+  r->n = tokens(s, r->start, &r->n_seq);
+  r->seqs = (struct seqs){r->n, r->n_seq, r->start};
+  r->a = (struct attn_shape){s->heads, s->groups, s->dh, s->window, (float)(1.0 / sqrt((double)s->dh))};
+  int64_t wq = (int64_t)s->heads * s->dh, wk = (int64_t)s->groups * s->dh;
+  r->nq = r->n * wq;
+  r->nk = r->n * wk;
+  r->ldq = wq + 3;
+  r->ldkv = 2 * wk;
+  r->ldo = wq + 1;
+  r->q = filled(r->nq, 1);
+  r->k = filled(r->nk, 2);
+  r->v = filled(r->nk, 3);
+  for (int64_t i = 0; i < r->nq; i++) {
+    r->q[i] *= size;
+  }
+  r->fq = spread(r->q, r->n, wq, r->ldq);
+  r->fkv = spread(r->k, r->n, wk, r->ldkv);
+  for (int64_t i = 0; i < r->n; i++) {
+    memcpy(r->fkv + i * r->ldkv + wk, r->v + i * wk, (size_t)wk * sizeof(float));
+  }
+  r->fo = floats(r->n * r->ldo);
+  r->lse = floats((int64_t)r->n * s->heads);
+  kernels_cpu()->attention_forward(NULL, &r->seqs, &r->a, r->fq, r->ldq, r->fkv, r->fkv + wk, r->ldkv, r->fo, r->ldo, r->lse);
+}
+
+static void run_close(struct run *r) {
+  mem_free(r->q), mem_free(r->k), mem_free(r->v), mem_free(r->fq), mem_free(r->fkv), mem_free(r->fo), mem_free(r->lse);
+}
+
+static float *packed(const float *f, int64_t n, int64_t width, int64_t ld) {
+  float *x = floats(n * width);
+  for (int64_t i = 0; i < n; i++) {
+    memcpy(x + i * width, f + i * ld, (size_t)width * sizeof *x);
+  }
+  return x;
+}
+
+static void forward_matches(void **state) {
+  (void)state;
+  for (int s = 0; s < N_SHAPES; s++) {
+    for (int large = 0; large < 2; large++) { /* large: scores of hundreds, one key takes all */
+      struct run r, r2;
+      use_threads(1);
+      run_open(&r, &shapes[s], large ? 1000 : 1);
+      double *q = widen(r.q, r.nq), *k = widen(r.k, r.nk), *v = widen(r.v, r.nk), *want = doubles(r.nq);
+      double *want_lse = doubles((int64_t)r.n * shapes[s].heads);
+      reference(&shapes[s], r.start, r.n_seq, q, k, v, want, want_lse);
+      float *out = packed(r.fo, r.n, (int64_t)shapes[s].heads * shapes[s].dh, r.ldo);
+      CHECK_CLOSE(out, want, r.nq, 1, large ? 3e-4 : 2e-6); /* observed 3e-5, 3e-7 */
+      CHECK_CLOSE(r.lse, want_lse, (int64_t)r.n * shapes[s].heads, 1, large ? 1e-4 : 2e-6); /* observed 5e-6, 2e-7 */
+      for (int threads = 2; threads <= 3; threads++) {
+        use_threads(threads);
+        run_open(&r2, &shapes[s], large ? 1000 : 1);
+        CHECK_SAME(r.fo, r2.fo, r.n * r.ldo);
+        CHECK_SAME(r.lse, r2.lse, (int64_t)r.n * shapes[s].heads);
+        run_close(&r2);
+      }
+      mem_free(q), mem_free(k), mem_free(v), mem_free(want), mem_free(want_lse), mem_free(out);
+      run_close(&r);
+    }
+  }
+}
+
+static void decode_is_the_last_row(void **state) {
+  (void)state;
+  use_threads(2);
+  for (int s = 0; s < N_SHAPES; s++) {
+    struct run r;
+    run_open(&r, &shapes[s], 3);
+    int64_t wq = (int64_t)shapes[s].heads * shapes[s].dh, wk = (int64_t)shapes[s].groups * shapes[s].dh;
+    float *q = floats(8 * wq), *got = floats(8 * wq), *one = floats(wq);
+    struct kv_view view[8];
+    for (int32_t b = 0; b < r.n_seq; b++) {
+      view[b] = (struct kv_view){r.k + r.start[b] * wk, r.v + r.start[b] * wk, r.start[b + 1] - r.start[b]};
+      memcpy(q + b * wq, r.q + (r.start[b + 1] - 1) * wq, (size_t)wq * sizeof *q);
+    }
+    kernels_cpu()->attention_decode(NULL, r.n_seq, &r.a, q, view, got);
+    for (int32_t b = 0; b < r.n_seq; b++) {
+      CHECK_SAME(got + b * wq, r.fo + (r.start[b + 1] - 1) * r.ldo, wq);
+      kernels_cpu()->attention_decode(NULL, 1, &r.a, q + b * wq, view + b, one);
+      CHECK_SAME(got + b * wq, one, wq);
+    }
+    mem_free(q), mem_free(got), mem_free(one);
+    run_close(&r);
+  }
+}
+
+/* d/dx of sum(out * dout) by central differences of the double reference, at some places of each input. */
+static void backward_matches(void **state) {
+  (void)state;
+  for (int s = 0; s < N_SHAPES; s++) {
+    const struct shape *sh = &shapes[s];
+    struct run r;
+    use_threads(1);
+    run_open(&r, sh, 2);
+    int64_t wq = (int64_t)sh->heads * sh->dh, wk = (int64_t)sh->groups * sh->dh;
+    float *dout = filled(r.nq, 9), *fdout = spread(dout, r.n, wq, r.ldo), *dq = floats(r.n * r.ldq), *dkv = floats(r.n * r.ldkv);
+    float *dq2 = floats(r.n * r.ldq), *dkv2 = floats(r.n * r.ldkv);
+    void *scratch = mem_calloc(1, kernels_cpu()->attention_backward_scratch_bytes(&r.seqs, &r.a) + 1);
+    kernels_cpu()->attention_backward(NULL, &r.seqs, &r.a, r.fq, r.ldq, r.fkv, r.fkv + wk, r.ldkv, r.fo, fdout, r.ldo, r.lse, dq, dkv,
+                                      dkv + wk, scratch);
+    for (int threads = 2; threads <= 3; threads++) {
+      use_threads(threads);
+      kernels_cpu()->attention_backward(NULL, &r.seqs, &r.a, r.fq, r.ldq, r.fkv, r.fkv + wk, r.ldkv, r.fo, fdout, r.ldo, r.lse, dq2, dkv2,
+                                        dkv2 + wk, scratch);
+      CHECK_SAME(dq, dq2, r.n * r.ldq);
+      CHECK_SAME(dkv, dkv2, r.n * r.ldkv);
+    }
+    double *in[3] = {widen(r.q, r.nq), widen(r.k, r.nk), widen(r.v, r.nk)}, *out = doubles(r.nq);
+    for (int which = 0; which < 3; which++) {
+      int64_t n = which == 0 ? r.nq : r.nk, width = which == 0 ? wq : wk;
+      for (int probe = 0; probe < (r.n > 60 ? 4 : 25); probe++) {
+        int64_t at = (int64_t)probe * 7919 % n;
+        double keep = in[which][at], sum[2] = {0}, h = 1e-5;
+        for (int side = 0; side < 2; side++) {
+          in[which][at] = keep + (side ? h : -h);
+          reference(sh, r.start, r.n_seq, in[0], in[1], in[2], out, NULL);
+          for (int64_t i = 0; i < r.nq; i++) {
+            sum[side] += out[i] * (double)dout[i];
+          }
+        }
+        in[which][at] = keep;
+        double want = (sum[1] - sum[0]) / (2 * h);
+        int64_t row = at / width, c = at % width;
+        float got = which == 0 ? dq[row * r.ldq + c] : dkv[row * r.ldkv + c + (which == 2 ? wk : 0)];
+        CHECK_CLOSE(&got, &want, 1, 1, 1e-5); /* observed 2e-6 */
+      }
+    }
+    for (int which = 0; which < 3; which++) {
+      mem_free(in[which]);
+    }
+    mem_free(out), mem_free(dout), mem_free(fdout), mem_free(dq), mem_free(dkv), mem_free(dq2), mem_free(dkv2), mem_free(scratch);
+    run_close(&r);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(forward_matches), cmocka_unit_test(decode_is_the_last_row),
+                                     cmocka_unit_test(backward_matches)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
