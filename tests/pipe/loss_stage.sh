@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# `retort loss` on the vectors of the algorithm sheets (A1, A2, A11), computed elsewhere, and on bad input.
+set -u
+R=${RETORT:-./retort}; bad=0
+Y='"teacher":[2.0,1.0,0.0,-1.0,0.5]'; Z='"student":[0.3,-0.2,1.1,0.0,-0.7]'
+near() { # NAME OBJECT VALUE [GRAD...]
+  local name=$1 object=$2 want=$3; shift 3
+  if ! printf '%s' "$object" | "$R" loss "$name" | tr -d '{}[]"a-z:' | tr ',' '\n' | awk -v want="$want $*" '
+    BEGIN { n = split(want, w, " ") } { if (NR <= n && ($1 - w[NR] > 1.2e-6 || w[NR] - $1 > 1.2e-6)) { print "value " NR ": " $1 ", expected " w[NR]; bad = 1 } }
+    END { if (NR < n) { print NR " values, expected " n; bad = 1 } exit bad }'; then echo "FAILED: loss $name $object"; bad=1; fi
+}
+refuse() { # NAME OBJECT STATUS TEXT
+  local out; out=$(printf '%s' "$2" | "$R" loss "$1" 2>&1 >/dev/null); local rc=$?
+  if [ $rc != "$3" ] || ! grep -q -- "$4" <<<"$out"; then echo "FAILED: loss $1 '$2' gave $rc: $out"; bad=1; fi
+}
+near ce "{$Z,\"labels\":[0]}" 1.597521 -0.797602 0.122760 0.450444 0.149940 0.074458
+near fkl "{$Y,$Z}" 0.567672858 -0.360623599 -0.084363566 0.374247578 0.121908678 -0.051169090
+near fkl "{$Y,$Z,\"temperature\":2,\"t2\":true}" 0.667176454 -0.326958671 -0.125589874 0.354170924 0.196187112 -0.097809492
+near topk "{$Y,$Z,\"k\":2,\"tail\":\"raw\"}" 0.684360536
+near topk "{$Y,$Z,\"k\":2,\"tail\":\"renorm\"}" 1.149788640
+near topk "{$Y,$Z,\"k\":2,\"tail\":\"both\"}" 0.026344586 -0.108599247 0.108599247 0 0 0
+near topk "{$Y,$Z,\"k\":2}" 0.436799839 -0.360623599 -0.084363566 0.297020481 0.098869529 0.049097155
+near topk_ghost "{$Z,\"top_ids\":[0,1],\"top_logprobs\":[-0.574437952,-1.574437952],\"rest\":[-1.470360]}" 0.436799839
+# a masked row counts nowhere, all masked is 0 and not NaN
+near fkl '{"teacher":[[2,1],[9,1]],"student":[[0,1],[1,0]],"mask":[1,0]}' 0.462117157 -0.462117157 0.462117157 0 0
+near fkl '{"teacher":[[2,1],[9,1]],"student":[[0,1],[1,0]],"mask":[0,0]}' 0 0 0 0 0
+near ce '{"student":[[0,1],[1,0]],"labels":[-100,0]}' 0.313261688 0 0 -0.268941421 0.268941421
+refuse nosuch '{}' 2 'known: ce, fkl'
+refuse fkl '{"student":[1,2]}' 1 "needs 'teacher'"
+refuse fkl '{"student":[1,2],"teacher":[1]}' 1 'expected 2'
+refuse ce '{"student":[1,2],"labels":[2]}' 1 'expected an integer in -100..1'
+refuse topk '{"student":[1,2],"teacher":[1,2],"k":3}' 1 'expected 1..2'
+refuse fkl '{"student":[1,"x"],"teacher":[1,2]}' 1 'not a number'
+refuse fkl '{"student":[1,2],"teacher":[1,2],"temperature":0}' 1 'above 0'
+refuse fkl 'nonsense' 1 'stdin'
+exit $bad
