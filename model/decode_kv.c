@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The key-value cache of one sequence and what attention does with it (decode_kv.h). */
+#include "decode_kv.h"
+#include "mem.h"
+
+enum { FIRST_TOKENS = 64 };
+
+enum status kv_layout_new(const struct model_config *c, struct kv_layout *l, struct err *e) {
+  size_t n = (size_t)c->n_layer;
+  l->at = mem_alloc(2 * n * sizeof *l->at);
+  if (!l->at) {
+    return err_nomem(e, 2 * n * sizeof *l->at);
+  }
+  l->width = l->at + n;
+  l->n_layer = c->n_layer;
+  l->total = 0;
+  for (int32_t i = 0; i < c->n_layer; i++) {
+    l->at[i] = l->total;
+    l->width[i] = (int64_t)c->n_kv_head[i] * c->head_dim;
+    l->total += 2 * l->width[i];
+  }
+  return STATUS_OK;
+}
+
+void kv_layout_free(struct kv_layout *l) {
+  mem_free(l->at);
+  l->at = l->width = NULL;
+}
+
+static float *layer_k(const struct kv_cache *c, int32_t layer) { return c->block + c->layout->at[layer] * c->cap; }
+static float *layer_v(const struct kv_cache *c, int32_t layer) { return layer_k(c, layer) + c->layout->width[layer] * c->cap; }
+
+enum status kv_reserve(struct kv_cache *c, int32_t tokens, struct err *e) {
+  if (tokens <= c->cap) {
+    return STATUS_OK;
+  }
+  const struct kv_layout *l = c->layout;
+  int64_t cap = c->cap + (int64_t)c->cap / 2;
+  cap = cap < FIRST_TOKENS ? FIRST_TOKENS : cap;
+  cap = cap < tokens ? tokens : cap;
+  cap = (cap + 15) / 16 * 16;
+  struct kv_cache n = {l, c->len, (int32_t)cap, NULL, 0};
+  if (cap > INT32_MAX || __builtin_mul_overflow((size_t)cap * sizeof(float), (size_t)l->total, &n.bytes)) {
+    return err_set(e, STATUS_LIMIT, "a cache of %d tokens is too big", tokens);
+  }
+  n.block = mem_block(n.bytes);
+  if (!n.block) {
+    return err_nomem(e, n.bytes);
+  }
+  for (int32_t i = 0; c->block && i < l->n_layer; i++) {
+    size_t used = (size_t)c->len * (size_t)l->width[i] * sizeof(float);
+    memcpy(layer_k(&n, i), layer_k(c, i), used);
+    memcpy(layer_v(&n, i), layer_v(c, i), used);
+  }
+  kv_free(c);
+  *c = n;
+  return STATUS_OK;
+}
+
+void kv_free(struct kv_cache *c) {
+  if (c->block) {
+    mem_block_free(c->block, c->bytes);
+  }
+  c->block = NULL;
+  c->cap = 0;
+  c->bytes = 0;
+}
+
+int kv_batch_store(const struct kv_batch *b, int32_t layer, const struct seqs *s, const float *k, const float *v) {
+  int earlier = 0;
+  for (int32_t i = 0; i < s->n_seq; i++) {
+    const struct kv_cache *c = b->cache[i];
+    int64_t w = c->layout->width[layer];
+    size_t n = (size_t)(s->start[i + 1] - s->start[i]) * (size_t)w * sizeof(float);
+    memcpy(layer_k(c, layer) + c->len * w, k + s->start[i] * w, n);
+    memcpy(layer_v(c, layer) + c->len * w, v + s->start[i] * w, n);
+    earlier |= c->len > 0;
+  }
+  return earlier;
+}
+
+void kv_batch_attend(const struct kv_batch *b, const struct kernels *kern, int32_t layer, const struct seqs *s,
+                     const struct attn_shape *a, const float *q, float *out) {
+  for (int32_t i = 0; i < s->n_seq; i++) {
+    const struct kv_cache *c = b->cache[i];
+    for (int32_t t = s->start[i]; t < s->start[i + 1]; t++) {
+      b->view[t] = (struct kv_view){layer_k(c, layer), layer_v(c, layer), c->len + t - s->start[i] + 1};
+    }
+  }
+  kern->attention_decode(NULL, s->n_tok, a, q, b->view, out);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Keys and values of the sequences being decoded. One block a sequence that holds every layer and grows by half when full, so
+ * memory follows what was really generated. Float32: answers stay exact. */
+#ifndef MODEL_DECODE_KV_H
+#define MODEL_DECODE_KV_H
+#include "kernel.h"
+#include "model.h"
+
+struct kv_layout {
+  int32_t n_layer;
+  int64_t *at;       /* (n_layer) floats a token before the layer's k; v follows k */
+  int64_t *width;    /* (n_layer) floats a token of k (and of v) */
+  int64_t total;     /* floats a token of all layers */
+};
+MUST_USE enum status kv_layout_new(const struct model_config *c, struct kv_layout *l, struct err *e);
+void kv_layout_free(struct kv_layout *l);
+
+struct kv_cache {
+  const struct kv_layout *layout;
+  int32_t len, cap;  /* tokens */
+  float *block;      /* per layer k(cap, width) then v(cap, width) */
+  size_t bytes;
+};
+MUST_USE enum status kv_reserve(struct kv_cache *c, int32_t tokens, struct err *e); /* len stays */
+void kv_free(struct kv_cache *c);
+
+/* Caches of one run: sequence s of the packed tokens continues cache[s]; view has one slot a token of the run. */
+struct kv_batch {
+  struct kv_cache *const *cache;
+  struct kv_view *view;
+};
+/* Puts the new rows behind the cached ones (room was reserved). 1 = some sequence has earlier tokens, so attention must read
+ * the cache; 0 = all sequences start here. */
+int kv_batch_store(const struct kv_batch *b, int32_t layer, const struct seqs *s, const float *k, const float *v);
+/* Every row attends over its sequence's cache up to itself. */
+void kv_batch_attend(const struct kv_batch *b, const struct kernels *kern, int32_t layer, const struct seqs *s,
+                     const struct attn_shape *a, const float *q, float *out);
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Inside of struct model, for the files of model/ that run it. Nothing outside model/ includes this. */
+#ifndef MODEL_MODEL_PRIVATE_H
+#define MODEL_MODEL_PRIVATE_H
+#include "op.h"
+
+struct stored { const void *data; enum dtype type; void *own; size_t own_bytes; };
+struct model {
+  struct model_config config;
+  const struct kernels *k;
+  struct arena *arena;        /* lists and names */
+  struct weights *own;        /* opened by model_open, NULL otherwise */
+  const struct weights *w;    /* NULL for model_new */
+  int flags;
+  struct param *param;
+  size_t n_param;
+  struct stored *stored;      /* (n_param), filled when decoding is first planned */
+  float *block;
+  int64_t n_floats;           /* with padding */
+  int64_t params;             /* without */
+  int32_t head;               /* parameter number of the output projection (the embedding when tied) */
+  double *inv_freq;           /* (head_dim / 2) rotary frequencies after scaling */
+  struct op_list ops;
+};
+
+/* Rows of the stored type in HF order for every parameter (copies only where the file permutes rows). Once per model. */
+MUST_USE enum status model_prepare_stored(struct model *m, struct err *e);
+/* cos_sin(n, head_dim) of positions. */
+void model_rotary(const struct model *m, const int32_t *positions, int64_t n, float *cos_sin);
+MUST_USE enum status rotary_frequencies(const struct model_config *c, struct arena *a, double **inv_freq, struct err *e);
+
+#endif
