@@ -84,6 +84,7 @@ static enum status read_rope(const struct json *root, const char *path, struct m
   TRY(real(p, "partial_rotary_factor", path, json_num(json_get(root, "partial_rotary_factor"), 1), &partial, e));
   if (partial != 1) return bad(path, e, "partial_rotary_factor", "is not 1; only whole heads can be rotated");
   const char *kind = json_cstr(json_get(p, "rope_type"), json_cstr(json_get(p, "type"), "default"));
+  c->rope_factor = 1;
   if (strcmp(kind, "default") == 0) return STATUS_OK;
   TRY(real(p, "factor", path, 1, &c->rope_factor, e));
   if (strcmp(kind, "linear") == 0) {
@@ -219,7 +220,7 @@ enum status config_check(const struct model_config *c, const char *what, struct 
                      c->n_head[l], c->n_kv_head[l], c->ffn[l]);
     }
   }
-  if (!(c->norm_eps > 0) || !(c->norm_eps < 1) || !(c->rope_theta >= 0)) {
+  if (!(c->norm_eps > 0) || !(c->norm_eps < 1) || !(c->rope_theta > 0)) {
     return err_set(e, STATUS_DATA, "'%s': norm epsilon %g or rope base %g is out of range", what, (double)c->norm_eps, (double)c->rope_theta);
   }
   return STATUS_OK;

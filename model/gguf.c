@@ -29,6 +29,7 @@ static enum status cut(const struct cur *c, const char *what, struct err *e) {
 }
 
 static enum status take(struct cur *c, void *dst, size_t n, const char *what, struct err *e) {
+  memset(dst, 0, n);
   if ((uint64_t)(c->end - c->p) < n) return cut(c, what, e);
   memcpy(dst, c->p, n); /* this program runs on little-endian machines only: checked in gguf_read */
   c->p += n;
@@ -37,6 +38,7 @@ static enum status take(struct cur *c, void *dst, size_t n, const char *what, st
 
 static enum status take_string(struct cur *c, struct span *s, const char *what, struct err *e) {
   uint64_t n;
+  *s = (struct span){ NULL, 0 };
   enum status st = take(c, &n, 8, what, e);
   if (st != STATUS_OK) return st;
   if (n > (uint64_t)(c->end - c->p)) return cut(c, what, e);

@@ -94,6 +94,7 @@ static enum status rope(struct weights *w, struct err *e) {
   snprintf(key, sizeof key, "%s.rope.freq_base", c->arch);
   (void)gguf_num(w, key, &v);
   c->rope_theta = (float)v;
+  c->rope_factor = 1;
   int32_t dims;
   enum status st = number(w, "rope.dimension_count", 1, c->head_dim, &dims, e);
   if (st != STATUS_OK) return st;
@@ -188,8 +189,10 @@ enum status gguf_config(struct weights *w, struct err *e) {
   c->vocab = (int32_t)embed->dim[0];
   c->tied = weights_find(w, "lm_head.weight") == NULL;
   ids(w);
+  c->rope_theta = 1; /* read below, when head_dim is known to be sane */
   TRY(config_check(c, w->path, e));
   TRY(rope(w, e));
+  TRY(config_check(c, w->path, e));
   if (archs[row].permutes) TRY(mark_permuted(w, e));
 out:
   return st;
