@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Text to ids, in the order of Hugging Face's tokenizers: added tokens on the raw text, NFC of what lies between, added
+ * tokens on the normalised text, pre-tokeniser, byte-pair merging. */
+#include "tokenizer.h"
+#include "tokenizer_impl.h"
+#include "tokenizer_utf8.h"
+
+struct enc {
+  const struct tokenizer *t;
+  struct arena *a;
+  int special;
+  int32_t *id;
+  size_t *end;        /* NULL unless asked for */
+  size_t n, cap;
+  struct pretok_pass pass;
+  struct bpe_scratch scratch;
+  /* Position of the segment in hand: bytes of its text up to `piece`, in the caller's text. */
+  size_t source;      /* offset of the segment in the caller's text */
+  struct nfc_map map; /* of the segment, n = 0 when NFC left it alone */
+  size_t map_at;
+  struct err *e;
+};
+
+static enum status grow(struct enc *c, size_t more) {
+  if (c->cap - c->n >= more) return STATUS_OK;
+  size_t cap = c->cap + c->cap / 2 + more;
+  int32_t *id = arena_alloc(c->a, cap * sizeof *id);
+  size_t *end = c->end ? arena_alloc(c->a, cap * sizeof *end) : NULL;
+  if (!id || (c->end && !end)) return err_nomem(c->e, cap * (sizeof *id + sizeof *end));
+  if (c->n) memcpy(id, c->id, c->n * sizeof *id);
+  if (c->n && end) memcpy(end, c->end, c->n * sizeof *end);
+  c->id = id, c->end = end, c->cap = cap;
+  return STATUS_OK;
+}
+
+/* Offset in the caller's text of offset `at` of the (normalised) segment. */
+static size_t source_of(struct enc *c, size_t at) {
+  const struct nfc_map *m = &c->map;
+  if (!m->n) return c->source + at;
+  while (c->map_at + 1 < m->n && m->stop[c->map_at].to < at) c->map_at++;
+  /* Stops come in pairs around a changed stretch: even = unchanged text up to it, odd = the stretch's end. */
+  if (c->map_at % 2 == 0) return c->source + m->stop[c->map_at].from - (m->stop[c->map_at].to - at);
+  return c->source + m->stop[c->map_at].from;
+}
+
+/* ---- words ---- */
+
+static enum status put_bpe(struct enc *c, struct span w, size_t at) {
+  enum status st = STATUS_OK;
+  size_t n = 0;
+  uint32_t small[64], *len = NULL;
+  TRY(grow(c, w.n));
+  int32_t *id = c->id + c->n;
+  if (c->end) {
+    len = w.n <= 64 ? small : arena_alloc(c->a, w.n * sizeof *len);
+    if (!len) return err_nomem(c->e, w.n * sizeof *len);
+  }
+  /* A byte without a token counts with the symbol after it (before it at the end), so that ends stay right. */
+  uint32_t skipped = 0;
+  for (size_t i = 0; i < w.n; i++) {
+    int32_t b = c->t->bpe.byte_id[(unsigned char)w.p[i]];
+    if (b < 0) b = c->t->bpe_unk;
+    skipped++;
+    if (b < 0) continue;
+    if (len) len[n] = skipped;
+    id[n++] = b, skipped = 0;
+  }
+  TRY(bpe_apply(&c->t->bpe, id, len, &n, &c->scratch, c->a, c->e));
+  if (len)
+    for (size_t i = 0; i < n; i++) {
+      at += len[i] + (i + 1 == n ? skipped : 0);
+      c->end[c->n + i] = source_of(c, at);
+    }
+  c->n += n;
+out:
+  return st;
+}
+
+/* Is the BPE of token id's own bytes the token itself? */
+static enum status token_is_whole(struct enc *c, struct span w, int32_t id, int *whole) {
+  unsigned char known = atomic_load_explicit(&c->t->whole[id], memory_order_relaxed);
+  if (!known) {
+    enum status st = STATUS_OK;
+    size_t n = w.n;
+    TRY(grow(c, w.n));
+    int32_t *sym = c->id + c->n;
+    int lacks = 0;
+    for (size_t i = 0; i < n; i++) lacks |= (sym[i] = c->t->bpe.byte_id[(unsigned char)w.p[i]]) < 0;
+    if (!lacks) TRY(bpe_apply(&c->t->bpe, sym, NULL, &n, &c->scratch, c->a, c->e));
+    known = !lacks && n == 1 && sym[0] == id ? 1 : 2;
+    atomic_store_explicit(&c->t->whole[id], known, memory_order_relaxed);
+  out:
+    if (st != STATUS_OK) return st;
+  }
+  *whole = known == 1;
+  return STATUS_OK;
+}
+
+static enum status put_word(struct enc *c, struct span w, size_t at) {
+  enum status st = STATUS_OK;
+  int32_t id = word_map_get(&c->t->words, w);
+  if (id >= 0) {
+    int whole = c->t->ignore_merges && c->t->flag[id] & IN_VOCAB;
+    if (!whole) TRY(token_is_whole(c, w, id, &whole));
+    if (whole) {
+      TRY(grow(c, 1));
+      if (c->end) c->end[c->n] = source_of(c, at + w.n);
+      c->id[c->n++] = id;
+      goto out;
+    }
+  }
+  st = put_bpe(c, w, at);
+out:
+  return st;
+}
+
+/* Plain text between added tokens; `from` = its offset in the normalised segment. */
+static enum status put_text(struct enc *c, struct span s, size_t from) {
+  enum status st = STATUS_OK;
+  struct span w;
+  int got;
+  size_t extra = 0;
+  if (c->t->prefix_space && s.n && s.p[0] != ' ') {
+    char *p = arena_alloc(c->a, s.n + 1);
+    if (!p) return err_nomem(c->e, s.n + 1);
+    p[0] = ' ';
+    memcpy(p + 1, s.p, s.n);
+    s = (struct span){ p, s.n + 1 };
+    extra = 1;
+  }
+  pretok_text(&c->pass, s);
+  for (;;) {
+    TRY(pretok_next(&c->pass, &w, &got, c->e));
+    if (!got) break;
+    size_t at = (size_t)(w.p - s.p);
+    TRY(put_word(c, w, from + at - extra)); /* may wrap below 0 for the blank in front; ends are in range again */
+  }
+out:
+  return st;
+}
+
+/* ---- added tokens ---- */
+
+/* Longest added token at p, -1 when none; *n = its length. */
+static int32_t trie_match(const struct trie *t, const char *p, size_t left, size_t *n) {
+  int32_t at = 0, id = -1;
+  for (size_t i = 0; i < left; i++) {
+    int32_t k = t->node[at].child;
+    while (k >= 0 && t->node[k].byte != (unsigned char)p[i]) k = t->node[k].sib;
+    if (k < 0) break;
+    if (t->node[k].id >= 0) id = t->node[k].id, *n = i + 1;
+    at = k;
+  }
+  return id;
+}
+
+static size_t char_before(const char *p, size_t at) {
+  do at--;
+  while (at > 0 && ((unsigned char)p[at] & 0xc0) == 0x80);
+  return at;
+}
+
+static int word_before(struct span s, size_t at) {
+  int len;
+  return at > 0 && utf8_is_word(utf8_decode(s.p + char_before(s.p, at), &len));
+}
+
+static int word_at(struct span s, size_t at) {
+  int len;
+  return at < s.n && utf8_is_word(utf8_decode(s.p + at, &len));
+}
+
+static size_t strip_left(struct span s, size_t at, size_t floor) {
+  int len;
+  while (at > floor && utf8_is_space(utf8_decode(s.p + char_before(s.p, at), &len))) at = char_before(s.p, at);
+  return at;
+}
+
+static size_t strip_right(struct span s, size_t at) {
+  int len;
+  while (at < s.n && utf8_is_space(utf8_decode(s.p + at, &len))) at += (size_t)len;
+  return at;
+}
+
+/* Calls text() for what lies between added tokens of the trie and puts their ids. The leftmost match counts, of several the
+ * longest; a match that its flags forbid is text, and the search goes on behind it. */
+static enum status split_added(struct enc *c, const struct trie *t, struct span s, enum status (*text)(struct enc *, struct span, size_t)) {
+  enum status st = STATUS_OK;
+  size_t done = 0; /* text before it is put */
+  for (size_t i = 0; t->n && i < s.n;) {
+    size_t n = 0;
+    int32_t id = t->first[(unsigned char)s.p[i]] ? trie_match(t, s.p + i, s.n - i, &n) : -1;
+    if (id < 0) {
+      i++;
+      continue;
+    }
+    size_t from = i, to = i + n;
+    unsigned flag = c->t->flag[id];
+    i = to;
+    if (!c->special && c->t->type[id] == TOKEN_CONTROL) continue;
+    if (flag & ADDED_SINGLE_WORD && (word_before(s, from) || word_at(s, to))) continue;
+    if (flag & ADDED_LSTRIP) from = strip_left(s, from, done);
+    if (flag & ADDED_RSTRIP) i = to = strip_right(s, to);
+    if (from > done) TRY(text(c, (struct span){ s.p + done, from - done }, done));
+    TRY(grow(c, 1));
+    if (c->end) c->end[c->n] = source_of(c, to);
+    c->id[c->n++] = id;
+    done = to;
+  }
+  if (done < s.n) TRY(text(c, (struct span){ s.p + done, s.n - done }, done));
+out:
+  return st;
+}
+
+/* Text between raw added tokens: its own NFC, its own map of offsets. */
+static enum status put_segment(struct enc *c, struct span s, size_t from) {
+  enum status st = STATUS_OK;
+  c->source = from;
+  if (c->t->nfc) TRY(utf8_nfc(s, c->a, &s, c->end ? &c->map : NULL, c->e));
+  c->map_at = 0;
+  st = split_added(c, &c->t->norm, s, put_text);
+  c->source = 0, c->map = (struct nfc_map){ NULL, 0 }, c->map_at = 0;
+out:
+  return st;
+}
+
+static enum status encode(const struct tokenizer *t, struct span text, int special, struct arena *a, struct tokens *out, size_t **end, struct err *e) {
+  enum status st = STATUS_OK;
+  struct enc c = { .t = t, .a = a, .special = special, .e = e };
+  size_t first = text.n / 3 + 16; /* English has about four bytes a token */
+  out->id = NULL, out->n = 0;
+  c.id = arena_alloc(a, first * sizeof *c.id);
+  if (end) c.end = arena_alloc(a, first * sizeof *c.end);
+  if (!c.id || (end && !c.end)) return err_nomem(e, first * sizeof *c.id);
+  c.cap = first;
+  TRY(pretok_begin(t->pretok, &c.pass, e));
+  TRY(split_added(&c, &t->raw, text, put_segment));
+  out->id = c.id, out->n = c.n;
+  if (end) *end = c.end;
+out:
+  pretok_end(&c.pass);
+  return st;
+}
+
+enum status tokenizer_encode(const struct tokenizer *t, struct span text, int special, struct arena *a, struct tokens *out, struct err *e) {
+  if (utf8_valid_prefix(text) == text.n) return encode(t, text, special, a, out, NULL, e);
+  struct buf b = { 0 };
+  enum status st = utf8_lossy(text, &b, e);
+  if (st == STATUS_OK) st = encode(t, (struct span){ b.p, b.n }, special, a, out, NULL, e);
+  buf_free(&b);
+  return st;
+}
+
+enum status tokenizer_encode_ends(const struct tokenizer *t, struct span text, int special, struct arena *a, struct tokens *out, size_t **end,
+                                  struct err *e) {
+  size_t good = utf8_valid_prefix(text);
+  if (good != text.n) return err_set(e, STATUS_DATA, "byte %zu is not UTF-8", good);
+  return encode(t, text, special, a, out, end, e);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Inside of struct tokenizer, shared by model/tokenizer*.c only: a reader (tokenizer_json.c, tokenizer_gguf.c) fills a
+ * struct tok_source, tokenizer_build makes the tables from it. */
+#ifndef MODEL_TOKENIZER_IMPL_H
+#define MODEL_TOKENIZER_IMPL_H
+#include <stdatomic.h>
+#include "bpe.h"
+#include "pretok.h"
+#include "tokenizer.h"
+
+#define TOKEN_ID_LIMIT (1 << 22) /* more ids than any tokenizer has; bounds what a broken file can ask for */
+
+/* Flags of added tokens, as in tokenizer.json. */
+enum { ADDED = 1, ADDED_LSTRIP = 2, ADDED_RSTRIP = 4, ADDED_SINGLE_WORD = 8, ADDED_NORMALIZED = 16, IN_VOCAB = 32 /* of the BPE model */ };
+
+struct tok_entry {
+  struct span text;   /* as in the file; NULL = hole */
+  unsigned char type; /* enum token_type; 0 = hole */
+  unsigned char flag;
+};
+struct tok_pair { struct span left, right; };
+
+/* What a reader found. Spans belong to the file; the arena to the caller. */
+struct tok_source {
+  const char *what;  /* file name for messages */
+  struct tok_entry *token;
+  int32_t n;
+  struct tok_pair *merge;
+  size_t n_merge;
+  const struct pretok_row *pre;
+  int nfc, prefix_space, ignore_merges, add_bos, fuse_unk;
+  int32_t bos, eos, pad, unk, bpe_unk; /* bpe_unk: emitted for a byte that the vocabulary lacks */
+  struct span chat_template; /* NULL = none */
+};
+MUST_USE enum status tokenizer_build(const struct tok_source *s, struct tokenizer **t, struct err *e);
+MUST_USE enum status tokenizer_read_json(const char *path, struct tokenizer **t, struct err *e);    /* tokenizer.json */
+/* The same from memory; config (tokenizer_config.json) and tmpl (chat_template.jinja) may be NULL. For tests and fuzzing too. */
+MUST_USE enum status tokenizer_parse_json(struct span text, const char *what, const struct json *config, struct span tmpl,
+                                          struct tokenizer **t, struct err *e);
+
+/* Added tokens by their bytes: children of a node are a list by `sib`. */
+struct trie_node { int32_t child, sib, id; unsigned char byte; };
+struct trie { struct trie_node *node; int32_t n, cap; unsigned char first[256]; };
+
+struct tokenizer {
+  int32_t n;
+  char *blob;            /* bytes of all tokens */
+  uint64_t *off;         /* (n + 1) into blob */
+  unsigned char *type, *flag; /* (n) */
+  /* Does the BPE of a token's own bytes give the token? 0 = not tried yet, 1 = yes, 2 = no. Most words of a text are one token,
+   * so this turns them into one table look-up. Filled while encoding; every thread would write the same value. */
+  _Atomic unsigned char *whole;
+  struct bpe bpe;
+  struct word_map words; /* bytes -> id of tokens written in the byte alphabet */
+  struct word_map added; /* text -> id of added tokens */
+  struct trie raw, norm; /* added tokens matched before and after normalisation */
+  const struct pretok_row *pre;
+  struct pretok *pretok;
+  int nfc, prefix_space, ignore_merges, add_bos;
+  int32_t bos, eos, pad, unk, bpe_unk;
+  char *chat_template;
+};
+#endif
