@@ -14,7 +14,7 @@ struct sampling {
   double top_p;         /* 1 = off */
   double min_p;         /* 0 = off */
   double repetition_penalty; /* 1 = off; over prompt and answer, as HF does */
-  int64_t max_tokens;
+  int64_t max_tokens;   /* 0 = until the context ends */
   uint64_t seed;
   const char *const *stop; /* stop strings, cut off the text */
   size_t n_stop;
@@ -26,7 +26,8 @@ struct decode_job {
   const int32_t *stop_ids; size_t n_stop_ids; /* eos and end of turn */
   void *user;
 };
-enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_CONTEXT };
+enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_CONTEXT /* also: the prompt alone does not fit (n = 0) */ };
+const char *finish_name(enum finish f); /* "stop" "length" "context" */
 struct decode_result {
   const int32_t *id; size_t n;   /* without the stop token */
   struct span text;              /* decoded, valid UTF-8, stop string cut off */
@@ -36,12 +37,21 @@ struct decode_result {
 };
 struct decoder;
 MUST_USE enum status decoder_new(struct model *m, const struct tokenizer *t, int max_batch, struct decoder **d, struct err *e);
+/* Bytes the key-value caches may take (default 2 GiB): a job waits until room is left for its prompt and max_tokens; one job
+ * always runs. Which jobs wait never changes an answer. */
+void decoder_set_cache_bytes(struct decoder *d, uint64_t bytes);
 /* Pulls jobs through next (*got = 0: none now and never again) and hands results to done in order of finishing. */
 typedef enum status (*decode_next)(void *ctx, struct decode_job *job, int *got, struct err *e);
 typedef enum status (*decode_done)(void *ctx, const struct decode_job *job, const struct decode_result *r, struct err *e);
 MUST_USE enum status decoder_run(struct decoder *d, decode_next next, decode_done done, void *ctx, struct err *e);
-double decoder_tokens_per_second(const struct decoder *d); /* generated tokens of the last run */
+double decoder_tokens_per_second(const struct decoder *d); /* generated tokens of the last run by its wall time */
+void decoder_counts(const struct decoder *d, uint64_t *prompt_tok, uint64_t *made_tok); /* of the last run */
 void decoder_free(struct decoder *d);
+
+/* One token from a row of logits (sample.c), changed in place by the repetition penalty. The order is Hugging Face's: penalty,
+ * temperature, top k, top p, min p. u in [0, 1) decides; ties go to the lower id. w: sample_scratch_bytes(vocab). */
+size_t sample_scratch_bytes(int32_t vocab);
+int32_t sample_token(const struct sampling *s, float *logits, int32_t vocab, const int32_t *seen, size_t n_seen, double u, void *w);
 
 /* Scoring of given text: log-probability of each token, top k and exact remaining mass, for packed sequences. Row i scores
  * token i + 1 of the same sequence; the last row of a sequence has logprob NAN. Calls row(...) in order. */
