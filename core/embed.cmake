@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DROOT=dir -DFILES=a|b -DOUT=assets.c -P embed.cmake: writes the files as byte arrays with one table (core/asset.h).
+string(REPLACE "|" ";" FILES "${FILES}")
+set(arrays "")
+set(rows "")
+set(i 0)
+foreach(f ${FILES})
+  file(READ "${ROOT}/${f}" hex HEX)
+  string(LENGTH "${hex}" n)
+  math(EXPR n "${n} / 2")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(REGEX REPLACE "((0x[0-9a-f][0-9a-f],)(0x[0-9a-f][0-9a-f],)?(0x[0-9a-f][0-9a-f],)?(0x[0-9a-f][0-9a-f],)?(0x[0-9a-f][0-9a-f],)?(0x[0-9a-f][0-9a-f],)?(0x[0-9a-f][0-9a-f],)?(0x[0-9a-f][0-9a-f],)?)" "\\1\n" bytes "${bytes}")
+  string(APPEND arrays "static const unsigned char asset_${i}[] = {\n${bytes}0 };\n")
+  string(APPEND rows "  { \"${f}\", asset_${i}, ${n} },\n")
+  math(EXPR i "${i} + 1")
+endforeach()
+file(WRITE "${OUT}.new" "/* made by core/embed.cmake */\n#include \"asset.h\"\n${arrays}const struct asset asset_table[] = {\n${rows}  { NULL, NULL, 0 },\n};\n")
+file(RENAME "${OUT}.new" "${OUT}")

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * HTTP through libcurl: one event loop on a multi handle with keep-alive, TLS verified, proxy from the environment, caps on
+ * headers and (unpacked) body, timeouts for connecting, silence and the whole. It sends once; when to send again is the
+ * caller's business (teacher_openai.c). Headers and keys are never printed. One thread. */
+#ifndef FETCH_HTTP_H
+#define FETCH_HTTP_H
+#include <stddef.h>
+#include "err.h"
+#include "mem.h"
+#include "span.h"
+
+struct http_options {
+  const char *ca_file;       /* or NULL */
+  int max_in_flight;
+  double timeout_s;          /* of one request as a whole */
+  double connect_timeout_s;  /* 0 = 10 */
+  double silence_timeout_s;  /* less than a byte a second for so long; 0 = timeout_s */
+  size_t max_body;           /* unpacked bytes; 0 = 16 MiB */
+};
+
+/* One request. The caller owns it and its memory until done was called; url, header and body are not copied. */
+struct http_call {
+  const char *url;
+  const char *const *header; /* ends with NULL; may be NULL */
+  struct span body;          /* POST when body.p is not NULL, else GET */
+  int follow;                /* follow redirects (only ever set for requests without a key and a body) */
+  /* filled: */
+  struct buf reply;          /* buf_free by the caller */
+  long status;               /* 0 when no answer came */
+  double retry_after_s;      /* -1 = not given */
+  int unreachable;           /* name not found, refused, no route: nothing was sent */
+  char error[200];           /* "" when the transfer was whole */
+  /* used by the loop: */
+  void *slot;
+  size_t header_bytes;
+};
+
+struct http;
+MUST_USE enum status http_new(const struct http_options *o, struct http **h, struct err *e);
+void http_free(struct http *h); /* drops what is in flight */
+MUST_USE enum status http_start(struct http *h, struct http_call *c, struct err *e);
+int http_in_flight(const struct http *h);
+typedef enum status (*http_done)(void *ctx, struct http_call *c, struct err *e);
+/* Moves data for up to wait_ms (returns early when something happened, also when extra_fd (-1 = none) gets readable), then calls
+ * done for every call that ended. done may start new calls. */
+MUST_USE enum status http_turn(struct http *h, int wait_ms, int extra_fd, http_done done, void *ctx, struct err *e);
+
+struct http_get_options {
+  const char *ca_file;
+  uint64_t max_bytes;
+  double timeout_s;
+};
+/* A document: redirects followed (http and https only, at most 8), transient failures tried three times. */
+MUST_USE enum status http_get(const char *url, const struct http_get_options *o, struct buf *body, struct err *e);
+/* curl's list of transient statuses: 408 429 500 502 503 504 (and 522 524 529 of gateways). */
+int http_transient(long status);
+#endif
