@@ -25,18 +25,26 @@ struct book_answer {
   struct span meta;     /* JSON object: teacher, usage, usd, time, http status, attempts */
 };
 /* *found = 1 and ans filled (arena memory) when the journal holds an answer under key whose body is the same.
- * Failed answers (kept with type failed) are not found here; see book_find_failed. */
+ * Failed answers are not found here. An answer of this process that is not yet committed is committed first. Answers
+ * that other processes commit later are found too (the folder is looked at again at most five times a second).
+ * STATUS_CHECKSUM when the stored record is damaged. */
 MUST_USE enum status book_find(struct book *b, const unsigned char key[32], struct span body, struct arena *a,
                                struct book_answer *ans, int *found, struct err *e);
 /* Appends an answer. Durable (fsynced) when book_commit returns; callers pass an answer on only after that. */
 MUST_USE enum status book_put(struct book *b, const unsigned char key[32], const struct book_answer *ans, struct err *e);
+/* Keeps an answer that was refused for good (type failed): for the record and for `book retry`, never found as an answer. */
+MUST_USE enum status book_put_failed(struct book *b, const unsigned char key[32], const struct book_answer *ans, struct err *e);
 MUST_USE enum status book_commit(struct book *b, struct err *e); /* group commit of everything put so far */
 
-/* ---- money ---- reserved before a request is sent, settled after (micro-dollars); an unsettled one counts as spent. */
+/* ---- money ---- reserved before a request is sent, settled after (micro-dollars); an unsettled one counts as spent.
+ * The limit is of the whole book (all models, all processes, all time); UINT64_MAX = none. A reservation is durable when
+ * the call returns; a settlement with the next commit. */
 MUST_USE enum status book_reserve(struct book *b, const char *model, uint64_t micro_usd, uint64_t limit_micro_usd,
                                   uint64_t *reservation, struct err *e); /* STATUS_LIMIT when it would pass the limit */
 MUST_USE enum status book_settle(struct book *b, uint64_t reservation, uint64_t micro_usd, uint64_t tokens_in,
                                  uint64_t tokens_out, struct err *e);
+
+MUST_USE enum status book_spent(struct book *b, uint64_t *micro_usd, struct err *e); /* settled and reserved, all processes */
 
 /* ---- ledger ---- one JSON object a line of history: stage runs, opened and closed. See ledger.h for the counts. */
 MUST_USE enum status book_note(struct book *b, const char *kind, struct span json, struct err *e); /* durable on return */

@@ -13,6 +13,7 @@
 
 struct ledger;
 struct book;
+/* Counting accepts NULL (a stage that reads and writes no rows has no ledger). Counts are thread safe. */
 struct ledger *ledger_new(const char *stage, struct book *book); /* book may be NULL; NULL = no memory */
 /* A book that was opened after the ledger (an API teacher without --book): the opening line goes there too. l may be NULL. */
 MUST_USE enum status ledger_attach(struct ledger *l, struct book *book, struct err *e);

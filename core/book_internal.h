@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of the book share. Everything below holds b->mu unless it says otherwise. */
+#ifndef CORE_BOOK_INTERNAL_H
+#define CORE_BOOK_INTERNAL_H
+#include <pthread.h>
+#include "book.h"
+#include "book_segment.h"
+
+struct seg {
+  char *name, *path;
+  int fd;           /* -1 while closed */
+  int own, bad;     /* bad: head not of a book, said once */
+  uint64_t scanned; /* bytes absorbed */
+};
+
+struct entry { /* one journal answer */
+  unsigned char key[SEG_KEY];
+  uint32_t seg;
+  uint64_t time_ns, offset, length, xxh3;
+};
+
+struct money_row { uint64_t id, reserved, settled; int has_reserve, has_settle; };
+
+struct note_ref { uint32_t seg; struct seg_record rec; };
+
+struct book {
+  char *path;
+  int flags, lock_fd, broken; /* broken: a sync failed, nothing more is promised */
+  pthread_mutex_t mu;
+  pthread_cond_t synced;
+  struct seg *seg;
+  size_t n_seg, cap_seg;
+  struct entry *table; /* open addressing, cap_table a power of two; length 0 and offset 0 = free */
+  size_t n_table, cap_table;
+  struct money_row *money;
+  size_t n_money, cap_money;
+  uint64_t spent; /* settled + reserved and not settled, micro-dollars */
+  struct note_ref *note;
+  size_t n_note, cap_note;
+  struct buf out;      /* encoded, not yet written */
+  int own;             /* index of our segment, -1 before the first write */
+  uint64_t flushed;    /* bytes of our segment in the file */
+  uint64_t durable;    /* of these, synced */
+  int syncing, fd_open;
+  size_t fd_hand;
+  int64_t refreshed_ns; /* monotonic time of the last look at the folder */
+  struct book_index *index; /* SQLite cache, NULL when there is none */
+};
+
+extern const char book_marker[], book_marker_text[];
+uint64_t book_time_ns(void);
+MUST_USE enum status book_source(struct book *b, size_t seg, struct seg_source *s, struct err *e);
+MUST_USE enum status book_scan_all(struct book *b, struct err *e);
+MUST_USE enum status book_append(struct book *b, uint32_t type, const struct span *parts, size_t n, struct err *e);
+MUST_USE enum status book_flush(struct book *b, struct err *e); /* writes, does not sync */
+MUST_USE enum status book_sync(struct book *b, struct err *e);  /* group commit; gives mu back while it waits */
+
+MUST_USE enum status book_map_add(struct book *b, const struct entry *en, struct err *e); /* of equal keys the earlier time stays */
+const struct entry *book_map_get(const struct book *b, const unsigned char key[SEG_KEY]);
+MUST_USE enum status book_money_add(struct book *b, uint32_t type, uint64_t id, uint64_t micro_usd, struct err *e);
+#endif

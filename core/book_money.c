@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Money across the processes of one book. The lock file makes "look at everybody's records, add mine" one step; the
+ * record is in the file before the lock is given back, and durable before the request may be sent. */
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/rand.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include "book_internal.h"
+
+static enum status lock(struct book *b, struct err *e) {
+  if (b->lock_fd < 0) {
+    struct buf path = { 0 };
+    enum status st = buf_printf(&path, e, "%s/lock", b->path);
+    if (st != STATUS_OK) return st;
+    b->lock_fd = open(path.p, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (b->lock_fd < 0) st = err_sys(e, STATUS_IO, "'%s' cannot be opened", path.p);
+    buf_free(&path);
+    if (st != STATUS_OK) return st;
+  }
+  while (flock(b->lock_fd, LOCK_EX) != 0)
+    if (errno != EINTR) return err_sys(e, STATUS_IO, "'%s/lock' cannot be locked", b->path);
+  return STATUS_OK;
+}
+
+enum status book_reserve(struct book *b, const char *model, uint64_t micro_usd, uint64_t limit_micro_usd, uint64_t *reservation,
+                         struct err *e) {
+  enum status st = STATUS_OK;
+  unsigned char p[16];
+  int locked = 0;
+  *reservation = 0;
+  pthread_mutex_lock(&b->mu);
+  TRY(lock(b, e));
+  locked = 1;
+  TRY(book_scan_all(b, e));
+  if (micro_usd > limit_micro_usd || b->spent > limit_micro_usd - micro_usd)
+    TRY(err_set(e, STATUS_LIMIT, "the limit of %.6f USD is reached: %.6f are spent or reserved in '%s', this request needs up to %.6f",
+                (double)limit_micro_usd / 1e6, (double)b->spent / 1e6, b->path, (double)micro_usd / 1e6));
+  uint64_t id = 0;
+  while (id == 0) {
+    if (RAND_bytes(p, 8) != 1) TRY(err_set(e, STATUS_IO, "no random number for a reservation"));
+    id = seg_u64(p);
+  }
+  seg_put_u64(p + 8, micro_usd);
+  struct span parts[] = { { (const char *)p, sizeof p }, { model, strlen(model) } };
+  TRY(book_append(b, SEG_RESERVE, parts, 2, e));
+  TRY(book_flush(b, e));
+  *reservation = id;
+out:
+  if (locked) (void)flock(b->lock_fd, LOCK_UN);
+  if (st == STATUS_OK) st = book_sync(b, e);
+  pthread_mutex_unlock(&b->mu);
+  return st;
+}
+
+enum status book_settle(struct book *b, uint64_t reservation, uint64_t micro_usd, uint64_t tokens_in, uint64_t tokens_out, struct err *e) {
+  unsigned char p[32];
+  seg_put_u64(p, reservation);
+  seg_put_u64(p + 8, micro_usd);
+  seg_put_u64(p + 16, tokens_in);
+  seg_put_u64(p + 24, tokens_out);
+  struct span part = { (const char *)p, sizeof p };
+  pthread_mutex_lock(&b->mu);
+  enum status st = book_append(b, SEG_SETTLE, &part, 1, e);
+  if (st == STATUS_OK) st = book_flush(b, e);
+  pthread_mutex_unlock(&b->mu);
+  return st;
+}
+
+enum status book_spent(struct book *b, uint64_t *micro_usd, struct err *e) {
+  pthread_mutex_lock(&b->mu);
+  enum status st = book_scan_all(b, e);
+  *micro_usd = b->spent;
+  pthread_mutex_unlock(&b->mu);
+  return st;
+}
