@@ -48,10 +48,9 @@ double decoder_tokens_per_second(const struct decoder *d); /* generated tokens o
 void decoder_counts(const struct decoder *d, uint64_t *prompt_tok, uint64_t *made_tok); /* of the last run */
 void decoder_free(struct decoder *d);
 
-/* One token from a row of logits (sample.c), changed in place by the repetition penalty. The order is Hugging Face's: penalty,
- * temperature, top k, top p, min p. u in [0, 1) decides; ties go to the lower id. w: sample_scratch_bytes(vocab). */
+/* One token from a row of logits (sample.c). The order is Hugging Face's: penalty, temperature, top k, top p, min p. u in [0, 1) decides; ties go to the lower id. w: sample_scratch_bytes(vocab). */
 size_t sample_scratch_bytes(int32_t vocab);
-int32_t sample_token(const struct sampling *s, float *logits, int32_t vocab, const int32_t *seen, size_t n_seen, double u, void *w);
+int32_t sample_token(const struct sampling *s, const float *logits, int32_t vocab, const int32_t *seen, size_t n_seen, double u, void *w);
 
 /* Scoring of given text: log-probability of each token, top k and exact remaining mass, for packed sequences. Row i scores
  * token i + 1 of the same sequence; the last row of a sequence has logprob NAN. Calls row(...) in order. */

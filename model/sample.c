@@ -6,16 +6,19 @@
 
 struct candidate { float z; int32_t id; };
 
-size_t sample_scratch_bytes(int32_t vocab) { return (size_t)vocab * sizeof(struct candidate) + ((size_t)vocab + 63) / 64 * 8; }
+/* candidates (vocab), penalised logits (vocab), one mark a token */
+size_t sample_scratch_bytes(int32_t vocab) {
+  return (size_t)vocab * (sizeof(struct candidate) + sizeof(float) + 1);
+}
 
-static void penalise(float *z, int32_t vocab, const int32_t *seen, size_t n, double penalty, uint64_t *mark) {
-  memset(mark, 0, ((size_t)vocab + 63) / 64 * 8);
+static void penalise(float *z, int32_t vocab, const int32_t *seen, size_t n, double penalty, unsigned char *mark) {
+  memset(mark, 0, (size_t)vocab);
   for (size_t i = 0; i < n; i++) {
     int32_t id = seen[i];
-    if (id < 0 || id >= vocab || (mark[id / 64] >> (id % 64) & 1)) {
+    if (id < 0 || id >= vocab || mark[id]) {
       continue; /* once a token, however often it came */
     }
-    mark[id / 64] |= (uint64_t)1 << (id % 64);
+    mark[id] = 1;
     z[id] = (float)(z[id] > 0 ? z[id] / penalty : z[id] * penalty);
   }
 }
@@ -95,10 +98,13 @@ static int32_t take_top_p(const float *z, int32_t vocab, double p, double max, d
   return take_above(z, vocab, -INFINITY, c);
 }
 
-int32_t sample_token(const struct sampling *s, float *z, int32_t vocab, const int32_t *seen, size_t n_seen, double u, void *w) {
+int32_t sample_token(const struct sampling *s, const float *z, int32_t vocab, const int32_t *seen, size_t n_seen, double u, void *w) {
   struct candidate *c = w;
   if (s->repetition_penalty > 0 && s->repetition_penalty != 1) {
-    penalise(z, vocab, seen, n_seen, s->repetition_penalty, (uint64_t *)w + vocab);
+    float *copy = (float *)(void *)(c + vocab);
+    memcpy(copy, z, (size_t)vocab * sizeof *copy);
+    penalise(copy, vocab, seen, n_seen, s->repetition_penalty, (unsigned char *)(copy + vocab));
+    z = copy;
   }
   int32_t best = argmax(z, vocab), n;
   if (!(s->temperature > 0) || !isfinite(z[best])) {

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Batched decoding: a batch of streams; each round lets new prompts in, runs them through the model (prefill), then makes one
+ * token a stream. What a stream computes is a fixed function of its own tokens: a prompt is cut into pieces counted from its
+ * own start, fresh pieces and continued ones never share a run, rows of products do not depend on each other. */
+#include "decode.h"
+#include <math.h>
+#include "decode_stream.h"
+#include "log.h"
+#include "model_run.h"
+#include "pool.h"
+#include "rng.h"
+#include "stop.h"
+
+enum { PIECE_TOK = 512, LOGIT_ROWS = 64 };
+static const uint64_t CACHE_BYTES = (uint64_t)2 << 30;
+
+struct decoder {
+  struct model *m;
+  const struct tokenizer *t;
+  int max_batch;
+  uint64_t cache_bytes;
+  struct kv_layout layout;
+  struct run *prefill, *step;
+  struct stream *stream;        /* (max_batch) */
+  float *hidden, *logits;       /* (max_batch, hidden), (max_batch, vocab) */
+  size_t hidden_bytes, logits_bytes;
+  struct kv_cache **cache;      /* (PIECE_TOK) of the run in hand */
+  struct kv_view *view;         /* (max of PIECE_TOK, max_batch) */
+  struct stream **row;          /* (max_batch) whose logits stand in each row */
+  int n_row;
+  char *scratch;                /* (pool_threads, scratch_bytes) for sampling */
+  size_t scratch_bytes;
+  int workers;
+  int32_t *top_id; float *top_logprob, *lse; int64_t top_cap; /* (max_batch, k) */
+  struct decode_job waiting; int has_waiting, ended;
+  uint64_t prompt_tok, made_tok;
+  double seconds;
+};
+
+const char *finish_name(enum finish f) {
+  static const char *const names[] = {"stop", "length", "context"};
+  return names[f];
+}
+
+void decoder_set_cache_bytes(struct decoder *d, uint64_t bytes) { d->cache_bytes = bytes; }
+
+enum status decoder_new(struct model *m, const struct tokenizer *t, int max_batch, struct decoder **out, struct err *e) {
+  enum status st = STATUS_OK;
+  const struct model_config *c = model_config(m);
+  *out = NULL;
+  if (max_batch < 1 || max_batch > 4096) {
+    return err_set(e, STATUS_USAGE, "a batch of %d is not possible, expected 1 to 4096", max_batch);
+  }
+  struct decoder *d = mem_calloc(1, sizeof *d);
+  if (!d) {
+    return err_nomem(e, sizeof *d);
+  }
+  d->m = m;
+  d->t = t;
+  d->max_batch = max_batch;
+  d->cache_bytes = CACHE_BYTES;
+  d->workers = pool_threads();
+  d->scratch_bytes = (sample_scratch_bytes(c->vocab) + 63) / 64 * 64;
+  d->hidden_bytes = (size_t)max_batch * (size_t)c->hidden * sizeof(float);
+  d->logits_bytes = (size_t)max_batch * (size_t)c->vocab * sizeof(float);
+  TRY(kv_layout_new(c, &d->layout, e));
+  TRY(run_new(m, PIECE_TOK, 0, &d->prefill, e));
+  TRY(run_new(m, max_batch, PLAN_FEW_ROWS, &d->step, e));
+  size_t views = (size_t)(max_batch > PIECE_TOK ? max_batch : PIECE_TOK);
+  d->stream = mem_calloc((size_t)max_batch, sizeof *d->stream);
+  d->row = mem_calloc((size_t)max_batch, sizeof *d->row);
+  d->cache = mem_calloc(views, sizeof *d->cache);
+  d->view = mem_calloc(views, sizeof *d->view);
+  d->scratch = mem_calloc((size_t)d->workers, d->scratch_bytes);
+  d->lse = mem_calloc((size_t)max_batch, sizeof *d->lse);
+  d->hidden = mem_block(d->hidden_bytes);
+  d->logits = mem_block(d->logits_bytes);
+  if (!d->stream || !d->row || !d->cache || !d->view || !d->scratch || !d->lse || !d->hidden || !d->logits) {
+    st = err_nomem(e, d->logits_bytes);
+    goto out;
+  }
+  for (int i = 0; i < max_batch; i++) {
+    d->stream[i].kv.layout = &d->layout;
+  }
+out:
+  if (st != STATUS_OK) {
+    decoder_free(d);
+    d = NULL;
+  }
+  *out = d;
+  return st;
+}
+
+void decoder_free(struct decoder *d) {
+  if (!d) {
+    return;
+  }
+  for (int i = 0; d->stream && i < d->max_batch; i++) {
+    stream_free(&d->stream[i]);
+  }
+  run_free(d->prefill);
+  run_free(d->step);
+  kv_layout_free(&d->layout);
+  mem_free(d->stream);
+  mem_free(d->row);
+  mem_free(d->cache);
+  mem_free(d->view);
+  mem_free(d->scratch);
+  mem_free(d->lse);
+  mem_free(d->top_id);
+  mem_free(d->top_logprob);
+  if (d->hidden) {
+    mem_block_free(d->hidden, d->hidden_bytes);
+  }
+  if (d->logits) {
+    mem_block_free(d->logits, d->logits_bytes);
+  }
+  mem_free(d);
+}
+
+/* ---- joining ---- */
+static uint64_t cache_need(const struct decoder *d, const struct decode_job *j) {
+  uint64_t ctx = (uint64_t)d->m->config.max_ctx, n = j->n_prompt + (uint64_t)j->sampling.max_tokens;
+  n = j->sampling.max_tokens <= 0 || n > ctx ? ctx : n;
+  return (n + 16) * (uint64_t)d->layout.total * sizeof(float);
+}
+
+static int active(const struct decoder *d, uint64_t *bytes) {
+  int n = 0;
+  *bytes = 0;
+  for (int i = 0; i < d->max_batch; i++) {
+    if (d->stream[i].active) {
+      n++;
+      *bytes += cache_need(d, &d->stream[i].job);
+    }
+  }
+  return n;
+}
+
+/* A prompt that fills the context is answered at once with nothing, so that one long row does not end a whole run. */
+static enum status join(struct decoder *d, decode_next next, decode_done done, void *ctx, struct err *e) {
+  for (;;) {
+    uint64_t bytes;
+    int n = active(d, &bytes);
+    if (n == d->max_batch || (d->ended && !d->has_waiting)) {
+      return STATUS_OK;
+    }
+    if (!d->has_waiting) {
+      int got = 0;
+      enum status st = next(ctx, &d->waiting, &got, e);
+      if (st != STATUS_OK || !got) {
+        d->ended = 1;
+        return st;
+      }
+      d->has_waiting = 1;
+    }
+    if (d->waiting.n_prompt == 0) {
+      return err_set(e, STATUS_DATA, "a prompt has no tokens");
+    }
+    if (d->waiting.n_prompt >= (size_t)d->m->config.max_ctx) {
+      struct decode_result r = {.text = {"", 0}, .finish = FINISH_CONTEXT};
+      d->has_waiting = 0;
+      enum status st = done(ctx, &d->waiting, &r, e);
+      if (st != STATUS_OK) {
+        return st;
+      }
+      continue;
+    }
+    if (n > 0 && bytes + cache_need(d, &d->waiting) > d->cache_bytes) {
+      return STATUS_OK;
+    }
+    for (int i = 0; i < d->max_batch; i++) {
+      if (!d->stream[i].active) {
+        d->has_waiting = 0;
+        enum status st = stream_start(&d->stream[i], &d->waiting, e);
+        if (st != STATUS_OK) {
+          return st;
+        }
+        break;
+      }
+    }
+  }
+}
+
+/* ---- the model ---- */
+static void keep_hidden(struct decoder *d, struct stream *s, const float *hidden) {
+  memcpy(d->hidden + (int64_t)d->n_row * d->m->config.hidden, hidden, (size_t)d->m->config.hidden * sizeof(float));
+  d->row[d->n_row++] = s;
+}
+
+/* One run of prompt pieces that all start (fresh) or all continue. *ran = 0 when no stream has such a piece. */
+static enum status prefill_run(struct decoder *d, int fresh, int *ran, struct err *e) {
+  int32_t ids[PIECE_TOK], positions[PIECE_TOK], start[PIECE_TOK + 1] = {0}, n = 0;
+  struct stream *who[PIECE_TOK];
+  int32_t n_seq = 0;
+  const float *hidden;
+  for (int i = 0; i < d->max_batch; i++) {
+    struct stream *s = &d->stream[i];
+    int32_t left = s->active ? (int32_t)s->job.n_prompt - s->kv.len : 0;
+    int32_t take = left < PIECE_TOK ? left : PIECE_TOK;
+    if (left <= 0 || s->made || (s->kv.len == 0) != fresh || n + take > PIECE_TOK) {
+      continue;
+    }
+    enum status st = kv_reserve(&s->kv, s->kv.len + take, e);
+    if (st != STATUS_OK) {
+      return st;
+    }
+    for (int32_t j = 0; j < take; j++) {
+      ids[n + j] = s->ids[s->kv.len + j];
+      positions[n + j] = s->kv.len + j;
+    }
+    n += take;
+    who[n_seq] = s;
+    d->cache[n_seq] = &s->kv;
+    start[++n_seq] = n;
+  }
+  *ran = n_seq > 0;
+  if (!n_seq) {
+    return STATUS_OK;
+  }
+  struct packed p = {ids, positions, {n, n_seq, start}};
+  struct kv_batch kv = {d->cache, d->view};
+  enum status st = run_forward_kv(d->prefill, &p, &kv, &hidden, e);
+  for (int32_t i = 0; st == STATUS_OK && i < n_seq; i++) {
+    who[i]->kv.len += start[i + 1] - start[i];
+    if ((size_t)who[i]->kv.len == who[i]->job.n_prompt) {
+      keep_hidden(d, who[i], hidden + (int64_t)(start[i + 1] - 1) * d->m->config.hidden);
+    }
+  }
+  d->prompt_tok += (uint64_t)n;
+  return st;
+}
+
+static enum status prefill(struct decoder *d, struct err *e) {
+  for (int fresh = 1; fresh >= 0; fresh--) {
+    for (int ran = 1; ran;) {
+      enum status st = stop_requested() ? err_set(e, STATUS_STOPPED, "stopped while reading prompts") : prefill_run(d, fresh, &ran, e);
+      if (st != STATUS_OK) {
+        return st;
+      }
+    }
+  }
+  return STATUS_OK;
+}
+
+static enum status step(struct decoder *d, struct err *e) {
+  int32_t n = 0;
+  enum status st = STATUS_OK;
+  struct arena *a = arena_new(0);
+  int32_t *ids = a ? arena_alloc(a, (size_t)(3 * d->max_batch + 1) * sizeof *ids) : NULL;
+  const float *hidden;
+  if (!ids) {
+    st = err_nomem(e, (size_t)d->max_batch * sizeof *ids);
+    goto out;
+  }
+  int32_t *positions = ids + d->max_batch, *start = positions + d->max_batch;
+  start[0] = 0;
+  for (int i = 0; i < d->max_batch; i++) {
+    struct stream *s = &d->stream[i];
+    if (!s->active || !s->made) {
+      continue;
+    }
+    TRY(kv_reserve(&s->kv, s->kv.len + 1, e));
+    ids[n] = s->ids[s->kv.len];
+    positions[n] = s->kv.len;
+    d->cache[n] = &s->kv;
+    d->row[n++] = s;
+    start[n] = n;
+  }
+  d->n_row = n;
+  if (!n) {
+    goto out;
+  }
+  struct packed p = {ids, positions, {n, n, start}};
+  struct kv_batch kv = {d->cache, d->view};
+  TRY(run_forward_kv(d->step, &p, &kv, &hidden, e));
+  memcpy(d->hidden, hidden, (size_t)n * (size_t)d->m->config.hidden * sizeof(float));
+  for (int32_t i = 0; i < n; i++) {
+    d->row[i]->kv.len++;
+  }
+out:
+  arena_free(a);
+  return st;
+}
+
+/* ---- tokens ---- */
+static void sample_row(void *ctx, int i, int worker) {
+  struct decoder *d = ctx;
+  struct stream *s = d->row[i];
+  /* counter = number of the token, so a stream's draws do not depend on the batch */
+  struct rng r = {s->job.sampling.seed, 0, s->n - s->job.n_prompt};
+  s->next = sample_token(&s->job.sampling, d->logits + (int64_t)i * d->m->config.vocab, d->m->config.vocab, s->ids, s->n,
+                         rng_uniform(&r), d->scratch + (size_t)worker * d->scratch_bytes);
+  s->chosen = d->logits[(int64_t)i * d->m->config.vocab + s->next] - d->lse[i];
+}
+
+static enum status top_rows(struct decoder *d, struct err *e) {
+  int64_t k = 0, vocab = d->m->config.vocab;
+  for (int i = 0; i < d->n_row; i++) {
+    k = d->row[i]->job.sampling.top_logprobs > k ? d->row[i]->job.sampling.top_logprobs : k;
+  }
+  k = k > vocab ? vocab : k;
+  if (k == 0) {
+    return STATUS_OK;
+  }
+  if (k > d->top_cap) {
+    mem_free(d->top_id);
+    mem_free(d->top_logprob);
+    d->top_cap = 0;
+    d->top_id = mem_calloc((size_t)d->max_batch, (size_t)k * sizeof *d->top_id);
+    d->top_logprob = mem_calloc((size_t)d->max_batch, (size_t)(k + 1) * sizeof *d->top_logprob);
+    if (!d->top_id || !d->top_logprob) {
+      return err_nomem(e, (size_t)(d->max_batch * k) * sizeof *d->top_id);
+    }
+    d->top_cap = k;
+  }
+  d->m->k->row_lse(NULL, d->n_row, vocab, d->logits, 1.0f, d->lse);
+  d->m->k->row_topk(NULL, d->n_row, vocab, k, d->logits, d->top_id, d->top_logprob, d->top_logprob + d->max_batch * k);
+  for (int i = 0; i < d->n_row; i++) {
+    struct stream *s = d->row[i];
+    int64_t want = s->job.sampling.top_logprobs;
+    want = want > k ? k : want;
+    if (want > 0) {
+      enum status st = stream_top(s, want, d->top_id + i * k, d->top_logprob + i * k, e);
+      if (st != STATUS_OK) {
+        return st;
+      }
+    }
+  }
+  return STATUS_OK;
+}
+
+/* Logits of the rows in hand, one token each; finished streams are handed over. */
+static enum status tokens(struct decoder *d, decode_done done, void *ctx, struct err *e) {
+  const struct model_config *c = &d->m->config;
+  enum dtype type;
+  const void *head = model_stored(d->m, d->m->head, &type);
+  enum status st = STATUS_OK;
+  for (int i = 0; i < d->n_row; i += LOGIT_ROWS) {
+    int n = d->n_row - i < LOGIT_ROWS ? d->n_row - i : LOGIT_ROWS;
+    d->m->k->gemv(NULL, n, c->vocab, c->hidden, d->hidden + (int64_t)i * c->hidden, c->hidden, type, head,
+                  d->logits + (int64_t)i * c->vocab, c->vocab);
+  }
+  st = top_rows(d, e);
+  if (st != STATUS_OK) {
+    return st;
+  }
+  pool_run(d->n_row, sample_row, d);
+  for (int i = 0; st == STATUS_OK && i < d->n_row; i++) {
+    struct stream *s = d->row[i];
+    struct decode_result r;
+    int over = 0;
+    st = stream_token(s, d->t, s->next, c->max_ctx, &over, e);
+    d->made_tok++;
+    if (st == STATUS_OK && over) {
+      st = stream_result(s, &r, e);
+      st = st == STATUS_OK ? done(ctx, &s->job, &r, e) : st;
+      stream_end(s);
+    }
+  }
+  d->n_row = 0;
+  return st;
+}
+
+enum status decoder_run(struct decoder *d, decode_next next, decode_done done, void *ctx, struct err *e) {
+  enum status st = STATUS_OK;
+  uint64_t bytes;
+  double began = clock_seconds();
+  d->ended = d->has_waiting = 0;
+  d->prompt_tok = d->made_tok = 0;
+  do {
+    if (stop_requested()) {
+      st = err_set(e, STATUS_STOPPED, "stopped while answering");
+      break;
+    }
+    d->n_row = 0;
+    TRY(join(d, next, done, ctx, e));
+    TRY(prefill(d, e));
+    if (d->n_row) {
+      TRY(tokens(d, done, ctx, e));
+    }
+    TRY(step(d, e));
+    if (d->n_row) {
+      TRY(tokens(d, done, ctx, e));
+    }
+  } while (active(d, &bytes) || d->has_waiting || !d->ended);
+out:
+  for (int i = 0; i < d->max_batch; i++) {
+    stream_end(&d->stream[i]);
+  }
+  d->seconds = clock_seconds() - began;
+  return st;
+}
+
+double decoder_tokens_per_second(const struct decoder *d) { return d->seconds > 0 ? (double)d->made_tok / d->seconds : 0; }
+
+void decoder_counts(const struct decoder *d, uint64_t *prompt_tok, uint64_t *made_tok) {
+  *prompt_tok = d->prompt_tok;
+  *made_tok = d->made_tok;
+}
