@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One pass over the bytes; ASCII by table, the rest through utf8proc's categories. */
+#include "words.h"
+#include <utf8proc.h>
+#include "hash.h"
+
+#define MAX_WORD 4096 /* longer runs are cut: their bytes still count, in pieces */
+
+static int is_alnum(unsigned char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static int is_digit(unsigned char c) { return c >= '0' && c <= '9'; }
+static int is_operator(unsigned char c) { return c != 0 && c < 0x80 && strchr("+-*/=<>^%", c) != NULL; }
+
+static int alone(int32_t c) { /* scripts written without blanks */
+  return (c >= 0x3400 && c <= 0x9FFF) || (c >= 0x3040 && c <= 0x30FF && c != 0x30FB) || (c >= 0xAC00 && c <= 0xD7A3) || (c >= 0xF900 && c <= 0xFAFF) ||
+         (c >= 0x20000 && c <= 0x3FFFF) || (c >= 0x0E00 && c <= 0x0EFF) || (c >= 0x1780 && c <= 0x17FF);
+}
+
+static int is_letter(int32_t c) {
+  utf8proc_category_t k = utf8proc_category(c);
+  return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NO) || k == UTF8PROC_CATEGORY_MN;
+}
+
+/* An operator counts for exact duplicates when it touches a digit, or stands between two with blanks: 2+3 is not 2-3. */
+static int beside_digit(struct span t, size_t i) {
+  size_t l = i, r = i + 1;
+  while (l > 0 && t.p[l - 1] == ' ') l--;
+  while (r < t.n && t.p[r] == ' ') r++;
+  int left = l > 0 && is_digit((unsigned char)t.p[l - 1]), right = r < t.n && is_digit((unsigned char)t.p[r]);
+  return (left && right) || (left && l == i) || (right && r == i + 1);
+}
+
+struct scan {
+  struct words *w;
+  char low[MAX_WORD];
+  size_t n, start;
+  uint64_t normal;
+};
+
+static void end_word(struct scan *s, size_t end) {
+  if (s->n == 0) return;
+  struct words *w = s->w;
+  w->hash[w->n] = xxh3(s->low, s->n);
+  w->start[w->n] = (uint32_t)s->start;
+  w->end[w->n] = (uint32_t)end;
+  s->normal = (s->normal ^ w->hash[w->n]) * 0x9E3779B97F4A7C15ull;
+  s->normal ^= s->normal >> 29;
+  w->n++;
+  s->n = 0;
+}
+
+enum status words_scan(struct span text, struct arena *a, struct words *w, struct err *e) {
+  if (text.n > UINT32_MAX - 8) return err_set(e, STATUS_DATA, "a text of %zu bytes, at most 4 GiB", text.n);
+  size_t room = 0; /* at most one word for two bytes of ASCII, one for each byte above it */
+  for (size_t i = 0; i < text.n; i++) room += (unsigned char)text.p[i] >= 0x80 || (is_alnum((unsigned char)text.p[i]) && (i == 0 || !is_alnum((unsigned char)text.p[i - 1])));
+  room += text.n / MAX_WORD + 2;
+  *w = (struct words){ 0 };
+  w->hash = arena_alloc(a, room * sizeof *w->hash);
+  w->start = arena_alloc(a, room * sizeof *w->start);
+  w->end = arena_alloc(a, room * sizeof *w->end);
+  if (!w->hash || !w->start || !w->end) return err_nomem(e, room * 16);
+  struct scan s;
+  s.w = w, s.n = 0, s.start = 0, s.normal = text.n != 0;
+  for (size_t i = 0; i < text.n;) {
+    unsigned char c = (unsigned char)text.p[i];
+    if (s.n + 8 > MAX_WORD) end_word(&s, i);
+    if (is_alnum(c)) {
+      if (s.n == 0) s.start = i;
+      s.low[s.n++] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+      i++;
+      continue;
+    }
+    if (c < 0x80) {
+      end_word(&s, i);
+      if (is_operator(c) && beside_digit(text, i)) s.normal = (s.normal ^ c) * 0xC2B2AE3D27D4EB4Full;
+      i++;
+      continue;
+    }
+    int32_t cp = -1;
+    utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text.p + i, (utf8proc_ssize_t)(text.n - i), &cp);
+    if (n < 1) {
+      n = 1;
+      cp = -1;
+    }
+    if (cp < 0 || !is_letter(cp)) {
+      end_word(&s, i);
+    } else {
+      int own = alone(cp);
+      if (own) end_word(&s, i);
+      if (s.n == 0) s.start = i;
+      s.n += (size_t)utf8proc_encode_char(utf8proc_tolower(cp), (utf8proc_uint8_t *)s.low + s.n);
+      if (own) end_word(&s, i + (size_t)n);
+    }
+    i += (size_t)n;
+  }
+  end_word(&s, text.n);
+  /* Without any word (only signs) the bytes themselves are what equal texts share. */
+  w->normal = w->n ? s.normal : xxh3(text.p, text.n);
+  return STATUS_OK;
+}
+
+uint64_t words_gram(const struct words *w, size_t i, size_t n) { return xxh3(w->hash + i, n * sizeof *w->hash); }
+
+/* Least significant digit first over the four upper bytes, then insertion: shingles are hashes, so ties there are rare. */
+static void sort_u64(uint64_t *v, uint64_t *tmp, size_t n) {
+  if (n > 64) {
+    for (int shift = 32; shift < 64; shift += 8) {
+      size_t at[257] = { 0 };
+      for (size_t i = 0; i < n; i++) at[(v[i] >> shift & 255) + 1]++;
+      for (int d = 0; d < 256; d++) at[d + 1] += at[d];
+      for (size_t i = 0; i < n; i++) tmp[at[v[i] >> shift & 255]++] = v[i];
+      uint64_t *t = v;
+      v = tmp;
+      tmp = t;
+    }
+  }
+  for (size_t i = 1; i < n; i++) {
+    uint64_t x = v[i];
+    size_t j = i;
+    for (; j > 0 && v[j - 1] > x; j--) v[j] = v[j - 1];
+    v[j] = x;
+  }
+}
+
+enum status words_shingles(const struct words *w, size_t n, struct arena *a, uint64_t **out, size_t *n_out, struct err *e) {
+  size_t count = w->n == 0 ? 0 : w->n < n ? 1 : w->n - n + 1, kept = 0;
+  uint64_t *v = arena_alloc(a, (2 * count + 1) * sizeof *v);
+  *n_out = 0;
+  *out = v;
+  if (!v) return err_nomem(e, 2 * count * sizeof *v);
+  for (size_t i = 0; i < count; i++) v[i] = words_gram(w, i, w->n < n ? w->n : n);
+  sort_u64(v, v + count, count);
+  for (size_t i = 0; i < count; i++)
+    if (kept == 0 || v[kept - 1] != v[i]) v[kept++] = v[i];
+  *n_out = kept;
+  return STATUS_OK;
+}
+
+double words_jaccard(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b) {
+  size_t i = 0, j = 0, both = 0;
+  while (i < n_a && j < n_b) {
+    uint64_t x = a[i], y = b[j];
+    both += x == y;
+    i += x <= y;
+    j += y <= x;
+  }
+  size_t either = n_a + n_b - both;
+  return either ? (double)both / (double)either : 0;
+}
