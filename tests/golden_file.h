@@ -12,8 +12,7 @@
 
 struct golden_file { struct buf b; };
 
-static inline void golden_open(struct golden_file *g, const char *path)
-{
+static inline void golden_open(struct golden_file *g, const char *path) {
   struct err e;
   memset(g, 0, sizeof *g);
   if (file_read(path, (size_t)1 << 30, &g->b, &e) != STATUS_OK) {
@@ -21,14 +20,12 @@ static inline void golden_open(struct golden_file *g, const char *path)
   }
 }
 
-static inline void golden_close(struct golden_file *g)
-{
+static inline void golden_close(struct golden_file *g) {
   buf_free(&g->b);
 }
 
 /* Values of tensor `name` as doubles (mem_free), their number in *n; NULL when the file has no such tensor. */
-static inline double *golden_get(const struct golden_file *g, const char *name, size_t *n)
-{
+static inline double *golden_get(const struct golden_file *g, const char *name, size_t *n) {
   char key[300], type[8] = "";
   unsigned long long a = 0, z = 0;
   uint64_t head;

@@ -3,8 +3,7 @@
  * belongs to teachers and is not applied here. */
 #include "loss.h"
 
-static double position(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x)
-{
+static double position(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x) {
   (void)p;
   double lse = v->lse(x->vocab, x->z, 1);
   double value = lse - (double)x->z[x->label];

@@ -20,14 +20,12 @@ struct loss_driver {
   int64_t first;
 };
 
-static int64_t chunk_rows(int64_t vocab)
-{
+static int64_t chunk_rows(int64_t vocab) {
   int64_t rows = CHUNK_BYTES / (vocab * (int64_t)sizeof(float)) / CHUNK_STEP * CHUNK_STEP;
   return rows < CHUNK_STEP ? CHUNK_STEP : rows > CHUNK_MOST ? CHUNK_MOST : rows;
 }
 
-enum status loss_driver_new(const struct kernels *kn, int64_t vocab, int64_t width, int64_t t_width, struct loss_driver **out, struct err *e)
-{
+enum status loss_driver_new(const struct kernels *kn, int64_t vocab, int64_t width, int64_t t_width, struct loss_driver **out, struct err *e) {
   enum status st = STATUS_OK;
   struct loss_driver *d = mem_calloc(1, sizeof *d);
   *out = NULL;
@@ -65,8 +63,7 @@ out:
   return st;
 }
 
-void loss_driver_free(struct loss_driver *d)
-{
+void loss_driver_free(struct loss_driver *d) {
   if (d != NULL) {
     mem_block_free(d->block, d->bytes);
     mem_free(d->each);
@@ -74,13 +71,11 @@ void loss_driver_free(struct loss_driver *d)
   }
 }
 
-uint64_t loss_driver_bytes(const struct loss_driver *d)
-{
+uint64_t loss_driver_bytes(const struct loss_driver *d) {
   return d->bytes;
 }
 
-void loss_sums_add(struct loss_sums *to, const struct loss_sums *more)
-{
+void loss_sums_add(struct loss_sums *to, const struct loss_sums *more) {
   to->loss += more->loss;
   to->ce += more->ce;
   to->kl += more->kl;
@@ -90,8 +85,7 @@ void loss_sums_add(struct loss_sums *to, const struct loss_sums *more)
 }
 
 /* What is wanted beside the loss; before the loss, which may put its gradient over the logits. */
-static void measure(const struct loss_driver *d, const struct loss_position *x, unsigned want, struct loss_sums *s)
-{
+static void measure(const struct loss_driver *d, const struct loss_position *x, unsigned want, struct loss_sums *s) {
   static const struct loss_params plain = { .temperature = 1 };
   struct loss_position v = *x;
   v.dz = NULL;
@@ -112,13 +106,11 @@ static void measure(const struct loss_driver *d, const struct loss_position *x, 
 }
 
 /* The loss itself is the true KL: not measured twice. */
-static int is_kl(const struct loss_work *w)
-{
+static int is_kl(const struct loss_work *w) {
   return w->loss != NULL && w->params.temperature == 1 && w->loss == loss_find(w->t_hidden != NULL ? "fkl" : "topk");
 }
 
-static void one_row(void *ctx, int64_t r, int worker)
-{
+static void one_row(void *ctx, int64_t r, int worker) {
   struct loss_driver *d = ctx;
   const struct loss_work *w = d->work;
   struct loss_sums *s = &d->each[r];
@@ -151,16 +143,14 @@ static void one_row(void *ctx, int64_t r, int worker)
   s->agree *= weight;
 }
 
-static void gather(float *to, const float *from, const int32_t *row, int64_t first, int64_t n, int64_t width)
-{
+static void gather(float *to, const float *from, const int32_t *row, int64_t first, int64_t n, int64_t width) {
   for (int64_t i = 0; i < n; i++) {
     int64_t r = row != NULL ? row[first + i] : first + i;
     memcpy(to + i * width, from + r * width, (size_t)width * sizeof *to);
   }
 }
 
-static void chunk_run(struct loss_driver *d, const struct loss_work *w, int64_t n)
-{
+static void chunk_run(struct loss_driver *d, const struct loss_work *w, int64_t n) {
   const struct kernels *k = d->kn;
   gather(d->x, w->hidden, w->row, d->first, n, w->width);
   k->gemm_nt(NULL, n, w->vocab, w->width, d->x, w->width, w->head, w->width, d->z, w->vocab, 0);
@@ -181,8 +171,7 @@ static void chunk_run(struct loss_driver *d, const struct loss_work *w, int64_t 
   }
 }
 
-void loss_driver_run(struct loss_driver *d, const struct loss_work *w, struct loss_sums *sums, struct loss_sums *each)
-{
+void loss_driver_run(struct loss_driver *d, const struct loss_work *w, struct loss_sums *sums, struct loss_sums *each) {
   memset(sums, 0, sizeof *sums);
   d->work = w;
   for (d->first = 0; d->first < w->n; d->first += d->chunk) {

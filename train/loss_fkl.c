@@ -3,8 +3,7 @@
  * teacher's entropy in it: it is 0 for equal distributions and can be compared with other divergences. */
 #include "loss.h"
 
-static double position(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x)
-{
+static double position(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x) {
   float inv_t = (float)(1 / p->temperature);
   double z_lse = v->lse(x->vocab, x->z, inv_t);
   double y_lse = v->lse(x->vocab, x->y, inv_t);

@@ -4,8 +4,7 @@
 #define LOSS_ISA "generic"
 #include "loss_loops_body.h"
 
-const struct loss_loops *loss_loops_find(const char *isa)
-{
+const struct loss_loops *loss_loops_find(const char *isa) {
 #if defined(__x86_64__)
   if (strcmp(isa, "avx512") == 0) {
     return &loss_loops_avx512;

@@ -12,38 +12,32 @@ typedef float vf __attribute__((vector_size(64)));
 typedef int32_t vi __attribute__((vector_size(64)));
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE vf splat(float x)
-{
+INLINE vf splat(float x) {
   return (vf){ x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x };
 }
 
-INLINE vf load(const float *p)
-{
+INLINE vf load(const float *p) {
   vf v;
   memcpy(&v, p, sizeof v);
   return v;
 }
 
 /* The last n < 16 values, filled up. */
-INLINE vf load_part(const float *p, int64_t n, float fill)
-{
+INLINE vf load_part(const float *p, int64_t n, float fill) {
   vf v = splat(fill);
   memcpy(&v, p, (size_t)n * sizeof *p);
   return v;
 }
 
-INLINE void store(float *p, vf v)
-{
+INLINE void store(float *p, vf v) {
   memcpy(p, &v, sizeof v);
 }
 
-INLINE vf choose(vi mask, vf a, vf b)
-{
+INLINE vf choose(vi mask, vf a, vf b) {
   return (vf)((mask & (vi)a) | (~mask & (vi)b));
 }
 
-INLINE vf vexp(vf x)
-{
+INLINE vf vexp(vf x) {
   const vf magic = splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer held in the low bits */
   vi low = x < splat(-87.0f);
   vf c = choose(x > splat(88.5f), splat(88.5f), x);
@@ -62,8 +56,7 @@ INLINE vf vexp(vf x)
   return choose(low, splat(0.0f), p * (vf)shift);
 }
 
-INLINE double lanes_sum(vf v)
-{
+INLINE double lanes_sum(vf v) {
   double s = 0;
   for (int i = 0; i < LANES; i++) {
     s += (double)v[i];
@@ -72,13 +65,11 @@ INLINE double lanes_sum(vf v)
 }
 
 /* lse as two floats, so that z - lse keeps its digits. */
-INLINE vf centred(vf z, vf inv_t, vf hi, vf lo)
-{
+INLINE vf centred(vf z, vf inv_t, vf hi, vf lo) {
   return (z * inv_t - hi) - lo;
 }
 
-static double block_lse(int64_t n, const float *z, float inv_t, double *top)
-{
+static double block_lse(int64_t n, const float *z, float inv_t, double *top) {
   vf best = splat(-INFINITY), t = splat(inv_t), sum = splat(0);
   int64_t i = 0, whole = n - n % LANES;
   for (; i < whole; i += LANES) {
@@ -107,8 +98,7 @@ static double block_lse(int64_t n, const float *z, float inv_t, double *top)
   return lanes_sum(sum);
 }
 
-static double row_lse(int64_t n, const float *z, float inv_t)
-{
+static double row_lse(int64_t n, const float *z, float inv_t) {
   double top = -INFINITY, sum = 0;
   for (int64_t i = 0; i < n; i += BLOCK) {
     double m, s = block_lse(n - i < BLOCK ? n - i : BLOCK, z + i, inv_t, &m);
@@ -125,8 +115,7 @@ static double row_lse(int64_t n, const float *z, float inv_t)
   return top + log(sum);
 }
 
-static void row_softmax(int64_t n, const float *z, float inv_t, double lse, float scale, float *out)
-{
+static void row_softmax(int64_t n, const float *z, float inv_t, double lse, float scale, float *out) {
   vf t = splat(inv_t), s = splat(scale), hi = splat((float)lse), lo = splat((float)(lse - (double)(float)lse));
   int64_t i = 0, whole = n - n % LANES;
   for (; i < whole; i += LANES) {
@@ -138,8 +127,7 @@ static void row_softmax(int64_t n, const float *z, float inv_t, double lse, floa
   }
 }
 
-static void row_logprob(int64_t n, const float *z, float inv_t, double lse, float *lp, float *p)
-{
+static void row_logprob(int64_t n, const float *z, float inv_t, double lse, float *lp, float *p) {
   vf t = splat(inv_t), hi = splat((float)lse), lo = splat((float)(lse - (double)(float)lse));
   int64_t i = 0, whole = n - n % LANES;
   for (; i < whole; i += LANES) {
@@ -154,8 +142,7 @@ static void row_logprob(int64_t n, const float *z, float inv_t, double lse, floa
   }
 }
 
-static double row_fkl(int64_t n, const float *z, const float *y, float inv_t, double z_lse, double y_lse, float scale, float *dz)
-{
+static double row_fkl(int64_t n, const float *z, const float *y, float inv_t, double z_lse, double y_lse, float scale, float *dz) {
   vf t = splat(inv_t), s = splat(scale);
   vf zh = splat((float)z_lse), zl = splat((float)(z_lse - (double)(float)z_lse));
   vf yh = splat((float)y_lse), yl = splat((float)(y_lse - (double)(float)y_lse));
@@ -179,8 +166,7 @@ static double row_fkl(int64_t n, const float *z, const float *y, float inv_t, do
   return value;
 }
 
-static int64_t row_argmax(int64_t n, const float *z)
-{
+static int64_t row_argmax(int64_t n, const float *z) {
   vf best = splat(-INFINITY);
   int64_t i = 0, whole = n - n % LANES;
   for (; i < whole; i += LANES) {

@@ -26,13 +26,11 @@ struct loss_input {
 };
 
 /* Row i of a matrix that may be given flat when it has one row. */
-static const struct json *row_at(const struct json *m, size_t i)
-{
+static const struct json *row_at(const struct json *m, size_t i) {
   return json_type(json_at(m, 0)) == JSON_ARRAY ? json_at(m, i) : i == 0 ? m : NULL;
 }
 
-static enum status read_numbers(const struct json *row, const char *key, size_t i, size_t n, double *out, struct err *e)
-{
+static enum status read_numbers(const struct json *row, const char *key, size_t i, size_t n, double *out, struct err *e) {
   if (json_size(row) != n || json_type(row) != JSON_ARRAY) {
     return err_set(e, STATUS_DATA, "'%s' row %zu has %zu values, expected %zu", key, i, json_size(row), n);
   }
@@ -48,8 +46,7 @@ static enum status read_numbers(const struct json *row, const char *key, size_t 
 
 /* A (rows, width) matrix; a wanted integer range when lo <= hi. Arena memory. */
 static enum status read_matrix(const struct json *in, const char *key, int64_t rows, int64_t width, double lo, double hi,
-                               struct arena *a, double **out, struct err *e)
-{
+                               struct arena *a, double **out, struct err *e) {
   enum status st = STATUS_OK;
   const struct json *m = json_get(in, key);
   *out = NULL;
@@ -78,8 +75,7 @@ out:
   return st;
 }
 
-static float *to_float(struct arena *a, const double *v, int64_t n)
-{
+static float *to_float(struct arena *a, const double *v, int64_t n) {
   float *f = arena_calloc(a, (size_t)n, sizeof *f);
   for (int64_t i = 0; f != NULL && v != NULL && i < n; i++) {
     f[i] = (float)v[i];
@@ -87,8 +83,7 @@ static float *to_float(struct arena *a, const double *v, int64_t n)
   return f;
 }
 
-static int32_t *to_int(struct arena *a, const double *v, int64_t n)
-{
+static int32_t *to_int(struct arena *a, const double *v, int64_t n) {
   int32_t *f = arena_calloc(a, (size_t)n, sizeof *f);
   for (int64_t i = 0; f != NULL && v != NULL && i < n; i++) {
     f[i] = (int32_t)v[i];
@@ -96,14 +91,12 @@ static int32_t *to_int(struct arena *a, const double *v, int64_t n)
   return f;
 }
 
-static enum status need(const struct loss_input *x, const char *key, const void *v, struct err *e)
-{
+static enum status need(const struct loss_input *x, const char *key, const void *v, struct err *e) {
   return v != NULL ? STATUS_OK : err_set(e, STATUS_DATA, "loss '%s' needs '%s' in the input object", x->loss->name, key);
 }
 
 /* Sparse targets: as given, or the k greatest of the teacher at the temperature of the loss. */
-static enum status read_topk(struct loss_input *x, const struct json *in, const double *teacher, struct arena *a, struct err *e)
-{
+static enum status read_topk(struct loss_input *x, const struct json *in, const double *teacher, struct arena *a, struct err *e) {
   enum status st = STATUS_OK;
   const struct json *ids = json_get(in, "top_ids");
   double *id = NULL, *lp = NULL, *rest = NULL;
@@ -142,8 +135,7 @@ out:
   return st;
 }
 
-static enum status read_input(struct loss_input *x, const struct json *in, struct arena *a, struct err *e)
-{
+static enum status read_input(struct loss_input *x, const struct json *in, struct arena *a, struct err *e) {
   enum status st = STATUS_OK;
   const struct json *s = json_get(in, "student");
   double *z = NULL, *y = NULL, *label = NULL, *mask = NULL;
@@ -193,8 +185,7 @@ out:
   return st;
 }
 
-static double compute(struct loss_input *x)
-{
+static double compute(struct loss_input *x) {
   const struct loss_loops *v = loss_loops_find(kernels_cpu()->isa);
   double value = 0;
   for (int64_t i = 0; i < x->rows; i++) {
@@ -212,8 +203,7 @@ static double compute(struct loss_input *x)
   return x->counted > 0 ? value / (double)x->counted : 0;
 }
 
-static enum status print_result(struct ctx *c, const struct loss_input *x, double value, struct err *e)
-{
+static enum status print_result(struct ctx *c, const struct loss_input *x, double value, struct err *e) {
   enum status st = STATUS_OK;
   struct buf b = { 0 };
   TRY(buf_puts(&b, "{\"value\":", e));
@@ -236,8 +226,7 @@ out:
 }
 
 /* "topk" with "tail":"raw" is the row topk_raw. */
-static enum status find_row(const char *name, const struct json *in, const struct loss **row, struct err *e)
-{
+static enum status find_row(const char *name, const struct json *in, const struct loss **row, struct err *e) {
   char full[64];
   const char *tail = json_cstr(json_get(in, "tail"), NULL);
   snprintf(full, sizeof full, "%s%s%s", name, tail != NULL ? "_" : "", tail != NULL ? tail : "");
@@ -256,8 +245,7 @@ static enum status find_row(const char *name, const struct json *in, const struc
 struct loss_options { int none; };
 static const struct opt_row option_rows[] = { OPT_END };
 
-static enum status run(struct ctx *c, const void *options, const struct opt_list *args, struct err *e)
-{
+static enum status run(struct ctx *c, const void *options, const struct opt_list *args, struct err *e) {
   (void)options;
   enum status st = STATUS_OK;
   struct buf text = { .max_bytes = INPUT_MAX };

@@ -14,8 +14,7 @@ const struct loss *const loss_table[] = {
   NULL,
 };
 
-const struct loss *loss_find(const char *name)
-{
+const struct loss *loss_find(const char *name) {
   for (size_t i = 0; loss_table[i] != NULL; i++) {
     if (strcmp(loss_table[i]->name, name) == 0) {
       return loss_table[i];
@@ -24,12 +23,10 @@ const struct loss *loss_find(const char *name)
   return NULL;
 }
 
-double loss_value_scale(const struct loss_params *p)
-{
+double loss_value_scale(const struct loss_params *p) {
   return p->t2 ? p->temperature * p->temperature : 1;
 }
 
-double loss_grad_scale(const struct loss_params *p)
-{
+double loss_grad_scale(const struct loss_params *p) {
   return p->t2 ? p->temperature : 1 / p->temperature;
 }

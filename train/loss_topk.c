@@ -9,22 +9,19 @@
 #include <string.h>
 #include "loss.h"
 
-static double add_logs(double a, double b)
-{
+static double add_logs(double a, double b) {
   double hi = a > b ? a : b, lo = a > b ? b : a;
   return lo == -INFINITY ? hi : hi + log1p(exp(lo - hi));
 }
 
 /* t log(t/q), 0 for t = 0. */
-static double term(double log_t, double log_q)
-{
+static double term(double log_t, double log_q) {
   double t = exp(log_t);
   return t > 0 ? t * (log_t - log_q) : 0;
 }
 
 /* Shell sort of the kept ids, so that the tail is k + 1 stretches. */
-static void sort_ids(int32_t *id, int32_t n)
-{
+static void sort_ids(int32_t *id, int32_t n) {
   static const int32_t gaps[] = { 1750, 701, 301, 132, 57, 23, 10, 4, 1 };
   for (size_t g = 0; g < sizeof gaps / sizeof *gaps; g++) {
     int32_t gap = gaps[g];
@@ -46,8 +43,7 @@ struct kept {
 
 /* The tail is summed as stretches between the kept ids and not as 1 - head: the difference has no digits left where
  * the student's tail is small, which is where ghost's gradient needs it. */
-static void kept_fill(const struct loss_loops *v, const struct loss_position *x, float inv_t, struct kept *o)
-{
+static void kept_fill(const struct loss_loops *v, const struct loss_position *x, float inv_t, struct kept *o) {
   int32_t id[LOSS_MAX_K];
   memcpy(id, x->top_id, (size_t)x->k * sizeof *id);
   sort_ids(id, x->k);
@@ -68,18 +64,15 @@ static void kept_fill(const struct loss_loops *v, const struct loss_position *x,
   o->lse = add_logs(o->tail_lse, o->head_lse);
 }
 
-static float inverse(const struct loss_params *p)
-{
+static float inverse(const struct loss_params *p) {
   return (float)(1 / p->temperature);
 }
 
-static float scaled(const struct loss_params *p, const struct loss_position *x)
-{
+static float scaled(const struct loss_params *p, const struct loss_position *x) {
   return (float)(x->grad_scale * loss_grad_scale(p));
 }
 
-static double ghost(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x)
-{
+static double ghost(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x) {
   struct kept o;
   float inv_t = inverse(p), s = scaled(p, x);
   kept_fill(v, x, inv_t, &o);
@@ -100,8 +93,7 @@ static double ghost(const struct loss_loops *v, const struct loss_params *p, con
   return value * loss_value_scale(p);
 }
 
-static double raw(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x)
-{
+static double raw(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x) {
   struct kept o;
   float inv_t = inverse(p), s = scaled(p, x);
   kept_fill(v, x, inv_t, &o);
@@ -118,8 +110,7 @@ static double raw(const struct loss_loops *v, const struct loss_params *p, const
   return value * loss_value_scale(p);
 }
 
-static double renorm(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x)
-{
+static double renorm(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x) {
   struct kept o;
   float inv_t = inverse(p), s = scaled(p, x);
   kept_fill(v, x, inv_t, &o);
@@ -136,8 +127,7 @@ static double renorm(const struct loss_loops *v, const struct loss_params *p, co
   return value * loss_value_scale(p);
 }
 
-static double both(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x)
-{
+static double both(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x) {
   struct kept o;
   float s = scaled(p, x);
   kept_fill(v, x, inverse(p), &o);

@@ -12,8 +12,7 @@
 static struct golden_file inputs, grads;
 
 /* "x.topk8_ghost.T2" -> "topk_ghost" */
-static void base_name(struct span key, char out[64])
-{
+static void base_name(struct span key, char out[64]) {
   size_t o = 0, i = key.n > 2 && key.p[0] == 'x' && key.p[1] == '.' ? 2 : 0;
   for (; i < key.n && o < 63; i++) {
     if (key.p[i] == '.' && i + 1 < key.n && key.p[i + 1] == 'T') {
@@ -26,8 +25,7 @@ static void base_name(struct span key, char out[64])
   out[o] = '\0';
 }
 
-static double *need(const struct golden_file *g, size_t want, const char *fmt, ...)
-{
+static double *need(const struct golden_file *g, size_t want, const char *fmt, ...) {
   char name[200];
   size_t n = 0;
   va_list ap;
@@ -41,8 +39,7 @@ static double *need(const struct golden_file *g, size_t want, const char *fmt, .
   return v;
 }
 
-static void one_golden(const struct loss *row, const char *key, const struct json *info)
-{
+static void one_golden(const struct loss *row, const char *key, const struct json *info) {
   int extreme = strncmp(key, "x.", 2) == 0;
   size_t rows = extreme ? 6 : 16, v = extreme ? 33 : 97;
   const char *pre = extreme ? "x." : "";
@@ -100,8 +97,7 @@ static void one_golden(const struct loss *row, const char *key, const struct jso
   }
 }
 
-static void every_row_has_its_golden(void **state)
-{
+static void every_row_has_its_golden(void **state) {
   (void)state;
   struct json *values = NULL;
   struct err e;
@@ -127,8 +123,7 @@ static void every_row_has_its_golden(void **state)
   json_free(values);
 }
 
-int main(void)
-{
+int main(void) {
   golden_open(&inputs, DATA "inputs.safetensors");
   golden_open(&grads, DATA "grads.safetensors");
   const struct CMUnitTest tests[] = { cmocka_unit_test(every_row_has_its_golden) };

@@ -17,15 +17,13 @@ struct data {
 };
 static struct data *t;
 
-static void random_fill(struct rng *r, float *x, int64_t n, double scale)
-{
+static void random_fill(struct rng *r, float *x, int64_t n, double scale) {
   for (int64_t i = 0; i < n; i++) {
     x[i] = (float)(scale * rng_normal(r));
   }
 }
 
-static double log_sum(const double *z)
-{
+static double log_sum(const double *z) {
   double top = -INFINITY, s = 0;
   for (int i = 0; i < V; i++) {
     top = fmax(top, z[i]);
@@ -36,8 +34,7 @@ static double log_sum(const double *z)
   return top + log(s);
 }
 
-static void project(const float *x, const float *head, int width, double *out)
-{
+static void project(const float *x, const float *head, int width, double *out) {
   for (int v = 0; v < V; v++) {
     out[v] = 0;
     for (int j = 0; j < width; j++) {
@@ -46,8 +43,7 @@ static void project(const float *x, const float *head, int width, double *out)
   }
 }
 
-static int best(const double *z)
-{
+static int best(const double *z) {
   int b = 0;
   for (int v = 1; v < V; v++) {
     b = z[v] > z[b] ? v : b;
@@ -56,8 +52,7 @@ static int best(const double *z)
 }
 
 /* Forward KL in float64, and the stored targets that belong to it. */
-static void reference(void)
-{
+static void reference(void) {
   double weights = 0;
   for (int64_t i = 0; i < t->n; i++) {
     weights += (double)t->weight[i];
@@ -92,8 +87,7 @@ static void reference(void)
   }
 }
 
-static int setup(void **state)
-{
+static int setup(void **state) {
   (void)state;
   struct rng r = { 3, 9, 0 };
   t = mem_calloc(1, sizeof *t);
@@ -115,8 +109,7 @@ static int setup(void **state)
   return 0;
 }
 
-static struct loss_work work(float *dhidden, float *dhead)
-{
+static struct loss_work work(float *dhidden, float *dhead) {
   double weights = 0;
   for (int64_t i = 0; i < t->n; i++) {
     weights += (double)t->weight[i];
@@ -128,8 +121,7 @@ static struct loss_work work(float *dhidden, float *dhead)
   return w;
 }
 
-static void matches_full_logits(void **state)
-{
+static void matches_full_logits(void **state) {
   (void)state;
   struct err e;
   struct loss_driver *d = NULL;
@@ -176,8 +168,7 @@ static void matches_full_logits(void **state)
   mem_free(each);
 }
 
-static void same_bits_at_any_thread_count(void **state)
-{
+static void same_bits_at_any_thread_count(void **state) {
   (void)state;
   struct err e;
   float *dhidden[3], *dhead[3];
@@ -203,15 +194,13 @@ static void same_bits_at_any_thread_count(void **state)
   pool_close();
 }
 
-static int teardown(void **state)
-{
+static int teardown(void **state) {
   (void)state;
   mem_free(t);
   return 0;
 }
 
-int main(void)
-{
+int main(void) {
   const struct CMUnitTest tests[] = { cmocka_unit_test(matches_full_logits), cmocka_unit_test(same_bits_at_any_thread_count) };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

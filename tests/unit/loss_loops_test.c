@@ -7,8 +7,7 @@
 
 static const struct loss_loops *variants[4];
 
-static int find_variants(void **state)
-{
+static int find_variants(void **state) {
   (void)state;
   int n = 0;
   variants[n++] = &loss_loops_generic;
@@ -23,8 +22,7 @@ static int find_variants(void **state)
   return 0;
 }
 
-static void exp_is_exact_enough(void **state)
-{
+static void exp_is_exact_enough(void **state) {
   (void)state;
   enum { N = 100003 };
   float *x = mem_alloc(N * sizeof *x), *y = mem_alloc(N * sizeof *y);
@@ -44,8 +42,7 @@ static void exp_is_exact_enough(void **state)
   mem_free(y);
 }
 
-static void sums_match_libm(void **state)
-{
+static void sums_match_libm(void **state) {
   (void)state;
   static const int64_t sizes[] = { 1, 2, 15, 16, 17, 97, 1023, 1024, 1025, 4099, 151936 };
   struct rng r = { 7, 1, 0 };
@@ -80,8 +77,7 @@ static void sums_match_libm(void **state)
   mem_free(dz);
 }
 
-static void extremes(void **state)
-{
+static void extremes(void **state) {
   (void)state;
   float z[40], out[40];
   for (int v = 0; variants[v] != NULL; v++) {
@@ -103,8 +99,7 @@ static void extremes(void **state)
   }
 }
 
-int main(void)
-{
+int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(exp_is_exact_enough),
     cmocka_unit_test(sums_match_libm),

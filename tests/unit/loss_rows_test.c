@@ -13,8 +13,7 @@ enum { V = 101, K = 9 };
 struct row { float z[V], y[V], dz[V], lp[K]; int32_t id[K]; float rest; struct loss_position x; };
 
 /* The k greatest of y at temperature t, with their exact remaining mass in float64. */
-static void fill_topk(int64_t n, const float *y, double t, int k, int32_t *id, float *lp, float *rest)
-{
+static void fill_topk(int64_t n, const float *y, double t, int k, int32_t *id, float *lp, float *rest) {
   double lse = 0, tail = 0, top = -INFINITY;
   for (int64_t i = 0; i < n; i++) {
     top = fmax(top, (double)y[i] / t);
@@ -47,8 +46,7 @@ static void fill_topk(int64_t n, const float *y, double t, int k, int32_t *id, f
   *rest = tail > 0 ? (float)log(tail) : -INFINITY;
 }
 
-static void row_make(struct row *r, uint64_t seed, double t)
-{
+static void row_make(struct row *r, uint64_t seed, double t) {
   struct rng g = { seed, 2, 0 };
   memset(r, 0, sizeof *r);
   for (int i = 0; i < V; i++) {
@@ -60,13 +58,11 @@ static void row_make(struct row *r, uint64_t seed, double t)
                                  .rest = r->rest, .grad_scale = 1, .dz = r->dz };
 }
 
-static const struct loss_loops *loops(void)
-{
+static const struct loss_loops *loops(void) {
   return loss_loops_find(kernels_cpu()->isa);
 }
 
-static void gradient_is_the_derivative(void **state)
-{
+static void gradient_is_the_derivative(void **state) {
   (void)state;
   for (int l = 0; loss_table[l] != NULL; l++) {
     for (int t = 1; t <= 2; t++) {
@@ -93,8 +89,7 @@ static void gradient_is_the_derivative(void **state)
   }
 }
 
-static void equal_inputs_give_zero(void **state)
-{
+static void equal_inputs_give_zero(void **state) {
   (void)state;
   struct loss_params p = { .temperature = 1, .beta = 0.5, .skew = 0.1, .alpha = 0.5 };
   int promised = 0;
@@ -115,8 +110,7 @@ static void equal_inputs_give_zero(void **state)
   assert_true(promised >= 4);
 }
 
-static void in_place_and_scale(void **state)
-{
+static void in_place_and_scale(void **state) {
   (void)state;
   struct loss_params p = { .temperature = 2, .beta = 0.5, .skew = 0.1, .alpha = 0.5 };
   for (int l = 0; loss_table[l] != NULL; l++) {
@@ -140,8 +134,7 @@ static void in_place_and_scale(void **state)
   }
 }
 
-static void permuted_vocabulary(void **state)
-{
+static void permuted_vocabulary(void **state) {
   (void)state;
   struct loss_params p = { .temperature = 1, .beta = 0.5, .skew = 0.1, .alpha = 0.5 };
   uint64_t perm[V];
@@ -169,8 +162,7 @@ static void permuted_vocabulary(void **state)
 
 /* Adding one constant to all student logits changes nothing; the gradient sums to zero. At Qwen's vocabulary, where
  * sloppy float32 sums show. */
-static void big_vocabulary(void **state)
-{
+static void big_vocabulary(void **state) {
   (void)state;
   enum { B = 151936 };
   float *z = mem_alloc(B * sizeof *z), *y = mem_alloc(B * sizeof *y), *dz = mem_alloc(B * sizeof *dz);
@@ -221,8 +213,7 @@ static void big_vocabulary(void **state)
   mem_free(yd);
 }
 
-static void extremes_stay_finite(void **state)
-{
+static void extremes_stay_finite(void **state) {
   (void)state;
   struct loss_params p = { .temperature = 1, .beta = 0.5, .skew = 0.1, .alpha = 0.5 };
   for (int l = 0; loss_table[l] != NULL; l++) {
@@ -246,8 +237,7 @@ static void extremes_stay_finite(void **state)
   }
 }
 
-static void whole_vocabulary_kept(void **state)
-{
+static void whole_vocabulary_kept(void **state) {
   (void)state;
   /* K = V: ghost is the full forward KL */
   struct loss_params p = { .temperature = 1 };
@@ -269,8 +259,7 @@ static void whole_vocabulary_kept(void **state)
   }
 }
 
-int main(void)
-{
+int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(gradient_is_the_derivative),
     cmocka_unit_test(equal_inputs_give_zero),
