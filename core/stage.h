@@ -55,6 +55,8 @@ MUST_USE enum status ctx_options_json(struct ctx *c, struct buf *out, struct err
 MUST_USE enum status ctx_next(struct ctx *c, struct record *r, int *got, struct err *e);
 /* The same without a row arena of its own, for stages that hold many rows: line copied into a. */
 MUST_USE enum status ctx_next_in(struct ctx *c, struct arena *a, struct record *r, int *got, struct err *e);
+/* 0 when ctx_next would wait for input: finish and write what is in flight first (workers_ops.ready). */
+int ctx_ready(struct ctx *c);
 /* Writes one line (a whole JSON object without newline) to stdout, counted as made. Buffered; flushed by ctx_flush, when
  * idle input would block, and at the end. A broken pipe gives STATUS_STOPPED, quiet, exit 141. */
 MUST_USE enum status ctx_write(struct ctx *c, struct span line, struct err *e);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rows in from stdin and out to stdout, counted in the ledger on their way. One thread only. */
-#include <poll.h>
 #include <stdarg.h>
 #include <unistd.h>
 #include "file.h"
@@ -20,9 +19,7 @@ enum status ctx_flush(struct ctx *c, struct err *e) {
 /* Rows must not wait in our buffer while we sleep on an empty stdin. */
 static enum status flush_if_idle(struct ctx *c, struct err *e) {
   if (c->out.n == 0) return STATUS_OK;
-  struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
-  if (poll(&p, 1, 0) > 0) return STATUS_OK;
-  return ctx_flush(c, e);
+  return ctx_ready(c) ? STATUS_OK : ctx_flush(c, e);
 }
 
 enum status ctx_next_in(struct ctx *c, struct arena *a, struct record *r, int *got, struct err *e) {
@@ -59,6 +56,8 @@ enum status ctx_next_in(struct ctx *c, struct arena *a, struct record *r, int *g
 out:
   return st;
 }
+
+int ctx_ready(struct ctx *c) { return c->at_end || c->lines == NULL || line_ready(c->lines); }
 
 enum status ctx_next(struct ctx *c, struct record *r, int *got, struct err *e) {
   arena_reset(c->row_arena);

@@ -92,6 +92,8 @@ static enum status admit(struct curate *q, struct row *r, struct err *e) {
 }
 
 /* ---- pipeline ---- */
+static int rows_ready(void *ctx) { return ctx_ready(((struct curate *)ctx)->c); }
+
 static enum status read_row(void *ctx, struct work_item *it, int *got, struct err *e) {
   struct curate *q = ctx;
   struct item *x = q->spare;
@@ -230,7 +232,7 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
     if (filter_table[f]->open && filter_table[f]->enabled(o)) TRY(filter_table[f]->open(o, &q.state[f], e));
   if (o->rejects) TRY(file_atomic_open(&q.rejects, o->rejects, e));
   q.bar = progress_new("curate", "rows", 0);
-  const struct workers_ops ops = { read_row, work_row, take_row, drop_item };
+  const struct workers_ops ops = { read_row, work_row, take_row, drop_item, rows_ready };
   TRY(workers_run(&ops, &q, 0, WINDOW_BYTES, e));
   if (q.hold) TRY(decide_held(&q, e));
   if (o->rejects) TRY(file_atomic_commit(&q.rejects, e));
