@@ -212,6 +212,9 @@ out:
 
 int stage_main(int argc, char **argv) {
   secure_descriptors();
+  const char *fail_at = getenv("RETORT_FAIL_ALLOC"); /* tests/fault: the Nth allocation of this process fails */
+  int64_t nth = 0;
+  if (fail_at && opt_parse_int(fail_at, &nth, NULL) == STATUS_OK) mem_fail_at((long)nth);
   const char *name = argc > 1 ? argv[1] : "help";
   if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) name = "help";
   if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) name = "version";
