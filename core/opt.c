@@ -81,13 +81,24 @@ static int in_enum(const char *v, const char *range) {
   return 0;
 }
 
+/* One end of a range in the words of the option's own type ("1K" of a size). */
+static double range_end(const char *p, size_t n, unsigned step) {
+  char text[32];
+  uint64_t u = 0;
+  if (n >= sizeof text) return 0;
+  memcpy(text, p, n);
+  text[n] = '\0';
+  if (step != 0 && opt_parse_size(text, step, &u, NULL) == STATUS_OK) return (double)u;
+  return strtod(text, NULL);
+}
+
 /* range "a..b" with either end left out */
-static int in_range(double v, const char *range) {
+static int in_range(double v, const char *range, unsigned step) {
   if (range == NULL) return 1;
   const char *dots = strstr(range, "..");
   if (dots == NULL) return 1;
-  if (dots != range && v < strtod(range, NULL)) return 0;
-  return dots[2] == '\0' || v <= strtod(dots + 2, NULL);
+  if (dots != range && v < range_end(range, (size_t)(dots - range), step)) return 0;
+  return dots[2] == '\0' || v <= range_end(dots + 2, strlen(dots + 2), step);
 }
 
 enum status opt_set(const struct opt_row *row, void *target, const char *value, struct arena *a, struct err *e) {
@@ -140,7 +151,7 @@ enum status opt_set(const struct opt_row *row, void *target, const char *value, 
     }
   }
   if (st != STATUS_OK) return err_set(e, STATUS_USAGE, "'--%s': %s", row->name, why.msg);
-  if (!in_range(v, row->range)) {
+  if (!in_range(v, row->range, row->type == OPT_BYTES ? 1024 : row->type == OPT_COUNT ? 1000 : 0)) {
     return err_set(e, STATUS_USAGE, "'--%s': %s was given, a value in %s is expected", row->name, value, row->range);
   }
   return STATUS_OK;
