@@ -105,9 +105,9 @@ static enum status read_window(const struct json *root, const char *path, const 
   const struct json *win = json_get(root, "sliding_window"), *kinds = json_get(root, "layer_types");
   int used = strcmp(f->arch, "mistral") == 0;
   if (strncmp(f->arch, "qwen", 4) == 0 && json_bool(json_get(root, "use_sliding_window"), 0)) {
-    if (json_int(json_get(root, "max_window_layers"), 28) < c->n_layer) {
-      return bad(path, e, "use_sliding_window", "is true for some layers only, which cannot be computed");
-    }
+    int64_t first = json_int(json_get(root, "max_window_layers"), 28); /* layers from here on have the window */
+    if (first > 0 && first < c->n_layer) return bad(path, e, "use_sliding_window", "is true for some layers only, which cannot be computed");
+    used = first <= 0;
   }
   int sliding = 0;
   for (size_t i = 0; i < json_size(kinds); i++) sliding += strcmp(json_cstr(json_at(kinds, i), ""), "sliding_attention") == 0;

@@ -64,26 +64,35 @@ int gguf_array_ints(const struct weights *w, const char *key, struct arena *a, i
 MUST_USE enum status weights_identity(const struct weights *w, unsigned char out[32], struct err *e);
 
 /* ---- writing ---- */
-/* Tensors are given by a callback that fills float32 rows, so nothing bigger than a few MB is held. */
+/* Tensors are given by a callback that fills float32 rows in HF order, so nothing bigger than a few MB is held (1-d tensors
+ * are asked for as a whole: row0 = 0, rows = dim[0]). Every file is atomic: complete under its name or absent. */
 struct tensor_out {
   const char *name;   /* HF name */
   int n_dim;
   int64_t dim[4];
-  enum dtype type;    /* wanted type; GGUF writer: 1-d tensors are always F32 */
+  enum dtype type;    /* safetensors_write: stored type (F32 F16 BF16); the other writers take their own dtype argument */
 };
 typedef enum status (*tensor_fill)(void *ctx, const struct tensor_out *t, int64_t row0, int64_t rows, float *dst, struct err *e);
-MUST_USE enum status safetensors_write(const char *path, const struct tensor_out *t, size_t n, const char *metadata_json /* may be NULL */,
+/* A fill for copying: ctx is the struct weights to read from; the tensor there must have the same shape. */
+MUST_USE enum status weights_fill(void *weights, const struct tensor_out *t, int64_t row0, int64_t rows, float *dst, struct err *e);
+MUST_USE enum status safetensors_write(const char *path, const struct tensor_out *t, size_t n, const char *metadata_json /* object of strings; NULL = {"format":"pt"} */,
                                        tensor_fill fill, void *ctx, struct err *e);
 /* config.json with explicit head_dim (and per-layer lists under "retort_layers" when widths differ) into folder. */
-MUST_USE enum status config_write(const char *folder, const struct model_config *c, const char *dtype, struct err *e);
-/* Whole HF folder: config.json, model.safetensors (split above shard_bytes with an index), tokenizer files taken from src
- * (copied, or made from GGUF metadata by the tokenizer writer). dtype: DT_F32 DT_F16 DT_BF16. */
+MUST_USE enum status config_write(const char *folder, const struct model_config *c, const char *dtype /* "float32" */, struct err *e);
+/* Whole HF folder: model.safetensors (split above shard_bytes with an index; 0 = 5 GB), tokenizer files taken from
+ * tokenizer_from (copied, or made from GGUF metadata by the tokenizer writer; NULL = none), config.json last, so that a
+ * folder cut short is no model. The folder is made when missing; folder_atomic_begin/commit around it make it all or nothing.
+ * dtype: DT_F32 DT_F16 DT_BF16. */
 MUST_USE enum status model_folder_write(const char *folder, const struct model_config *c, const struct tensor_out *t, size_t n,
                                         enum dtype dtype, uint64_t shard_bytes, const struct weights *tokenizer_from,
                                         tensor_fill fill, void *ctx, struct err *e);
-/* GGUF v3 with metadata of c and the tokenizer of src. dtype: DT_F32 DT_F16 DT_BF16 DT_Q8_0 DT_Q4_1. */
+/* GGUF v3 with metadata of c and the tokenizer of tokenizer_from (NULL = none). dtype: DT_F32 DT_F16 DT_BF16 DT_Q8_0 DT_Q4_1.
+ * strings: further metadata as key, value, key, value, ..., NULL (general.name, general.license); may be NULL. */
 MUST_USE enum status gguf_write(const char *path, const struct model_config *c, const struct tensor_out *t, size_t n, enum dtype dtype,
-                                const struct weights *tokenizer_from, tensor_fill fill, void *ctx, struct err *e);
+                                const char *const *strings, const struct weights *tokenizer_from, tensor_fill fill, void *ctx, struct err *e);
+/* The type that gguf_write gives a tensor: F32 when it is 1-d; Q8_0 for the embedding and the output of a Q4_1 file; F16 when
+ * its rows are no whole blocks. */
+enum dtype gguf_tensor_type(const struct tensor_out *t, enum dtype dtype);
 /* The list of tensors a configuration must have, in file order (arena memory). */
 MUST_USE enum status model_tensor_list(const struct model_config *c, enum dtype dtype, struct arena *a, struct tensor_out **t, size_t *n, struct err *e);
 uint64_t model_param_count(const struct model_config *c);

@@ -73,4 +73,13 @@ MUST_USE enum status config_check(const struct model_config *c, const char *what
 /* The factors of llama-3 rope scaling for each of head_dim / 2 frequencies: angle = pos * freq / factor. */
 void config_rope_factors(const struct model_config *c, float *factor);
 
+/* ---- writers ---- */
+#define FILL_VALUES ((int64_t)1 << 20) /* floats asked for at a time, unless one row (or head) is longer */
+/* n values into their stored type; dst has dtype_bytes(type, n). */
+void values_encode(enum dtype type, int64_t n, const float *src, void *dst);
+/* The whole tensor in HF order, encoded, to fp. permute_heads > 0: rows leave in llama.cpp's interleaved order. */
+MUST_USE enum status tensor_put(FILE *fp, const char *path, const struct tensor_out *t, enum dtype type, int permute_heads,
+                                tensor_fill fill, void *ctx, struct err *e);
+MUST_USE enum status file_put(FILE *fp, const char *path, const void *p, size_t n, struct err *e);
+
 #endif

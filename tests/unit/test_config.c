@@ -55,6 +55,10 @@ static void family_defaults(void **state) {
   good("{\"model_type\":\"qwen2\"," SIZES ",\"use_sliding_window\":false,\"sliding_window\":8}", &c);
   assert_int_equal(c.qkv_bias, 1);
   assert_int_equal(c.window, 0);
+  good("{\"model_type\":\"qwen2\"," SIZES ",\"use_sliding_window\":true,\"sliding_window\":8,\"max_window_layers\":0}", &c);
+  assert_int_equal(c.window, 8);
+  good("{\"model_type\":\"qwen2\"," SIZES ",\"use_sliding_window\":true,\"sliding_window\":8,\"max_window_layers\":2}", &c);
+  assert_int_equal(c.window, 0);
   good("{\"model_type\":\"qwen3\"," SIZES "}", &c);
   assert_int_equal(c.qk_norm, 1);
   assert_int_equal(c.head_dim, 128);
