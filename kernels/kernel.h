@@ -108,6 +108,9 @@ struct kernels {
 
 /* The CPU table with the best variant of each slot for this processor (RETORT_ISA=generic|avx2|avx512 lowers it). */
 const struct kernels *kernels_cpu(void);
+/* Tests and benchmarks: switches the table to the named instruction set (NULL: the best one). Returns 0 when this processor
+ * does not have it, with the best below in place. Not while kernels run. Call kernels_cpu() once before. */
+int kernels_cpu_select(const char *isa);
 /* Raised whenever a kernel's results change in any bit: journals of local teachers are keyed by it. */
 #define KERNEL_CONTRACT 1
 const char *kernel_contract(void); /* version string that goes into local teacher identities: "cpu-1-avx512" */

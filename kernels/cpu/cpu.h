@@ -13,6 +13,26 @@ void cpu_for(int64_t n, int64_t chunk, cpu_range f, void *ctx);
 /* Chunk of rows so that a task touches about 16,384 values. */
 int64_t cpu_row_chunk(int64_t width);
 
+/* The inner pieces that each instruction set has its own of; cpu_table.c fills it before any kernel runs. */
+struct cpu_isa {
+  const char *name;
+  /* Matrix product: c(rows,nr) (+)= sum over l in [0,k), ascending, of a[r * rs + l * cs] * b[l * ldb + j], rows = mr for
+   * micro and `few` for micro_few (mr a multiple of few). Both give each value the same bits: one running sum from 0. */
+  int mr, few, nr;
+  void (*micro)(int64_t k, const float *a, int64_t rs, int64_t cs, const float *b, int64_t ldb, float *c, int64_t ldc, int add);
+  void (*micro_few)(int64_t k, const float *a, int64_t rs, int64_t cs, const float *b, int64_t ldb, float *c, int64_t ldc, int add);
+  void (*pack_transposed)(int64_t k, const float *src, int64_t ld, float *dst); /* dst[l*nr + j] = src[j*ld + l] */
+};
+extern struct cpu_isa cpu_isa;
+void cpu_gemm_use_generic(struct cpu_isa *isa);
+void cpu_gemm_use_avx2(struct cpu_isa *isa);
+void cpu_gemm_use_avx512(struct cpu_isa *isa);
+
+/* One thread's c(m,n) (+)= a b; a[i * rs + l * cs], b[l * ldb + j] or, when bt, b[j * ldb + l]. A value's bits depend on its
+ * row of a, its column of b and k only: not on m, n or where it stands. */
+void cpu_gemm_block(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs, const float *b, int64_t ldb, int bt,
+                    float *c, int64_t ldc, int add);
+
 static inline int64_t cpu_min(int64_t a, int64_t b) { return a < b ? a : b; }
 
 void cpu_gemm_nt(struct kdev *, int64_t m, int64_t n, int64_t k, const float *x, int64_t ldx, const float *w, int64_t ldw, float *y,

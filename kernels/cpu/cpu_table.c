@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The CPU table: plain functions in every slot, overridden by what the processor can do. Chosen once, at first use. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "cpu.h"
 
 static struct kernels table = {
@@ -33,4 +37,57 @@ static struct kernels table = {
     .rows = cpu_rows,
 };
 
-const struct kernels *kernels_cpu(void) { return &table; }
+struct cpu_isa cpu_isa;
+
+#if defined(__x86_64__)
+static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); }
+
+static int has_avx512(void) {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+static int has_generic(void) { return 1; }
+
+static void use_generic(void) { cpu_gemm_use_generic(&cpu_isa); }
+
+#if defined(__x86_64__)
+static void use_avx2(void) { cpu_gemm_use_avx2(&cpu_isa); }
+
+static void use_avx512(void) { cpu_gemm_use_avx512(&cpu_isa); }
+#endif
+
+/* From the plainest to the fastest; a processor that has one has all before it. */
+static const struct variant {
+  const char *name;
+  int (*has)(void);
+  void (*use)(void);
+} variants[] = {
+    {"generic", has_generic, use_generic},
+#if defined(__x86_64__)
+    {"avx2", has_avx2, use_avx2},
+    {"avx512", has_avx512, use_avx512},
+#endif
+};
+enum { N_VARIANTS = sizeof variants / sizeof *variants };
+
+int kernels_cpu_select(const char *isa) {
+  int last = 0;
+  while (last + 1 < N_VARIANTS && variants[last + 1].has() && (isa == NULL || strcmp(variants[last].name, isa) != 0)) {
+    last++;
+  }
+  for (int i = 0; i <= last; i++) {
+    variants[i].use();
+  }
+  cpu_isa.name = table.isa = variants[last].name;
+  return isa == NULL || strcmp(table.isa, isa) == 0;
+}
+
+static void select_once(void) { kernels_cpu_select(getenv("RETORT_ISA")); }
+
+const struct kernels *kernels_cpu(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, select_once);
+  return &table;
+}

@@ -61,6 +61,20 @@ static inline double worst(const float *got, const double *want, int64_t n, doub
     }                                                          \
   } while (0)
 
+/* The group once for each instruction set this processor has. */
+static inline int run_each_isa(const struct CMUnitTest *tests, size_t n) {
+  static const char *const isa[] = {"generic", "avx2", "avx512"};
+  int failed = 0;
+  kernels_cpu();
+  for (size_t i = 0; i < sizeof isa / sizeof *isa; i++) {
+    if (kernels_cpu_select(isa[i])) {
+      printf("== %s\n", isa[i]);
+      failed += _cmocka_run_group_tests(isa[i], tests, n, NULL, NULL);
+    }
+  }
+  return failed;
+}
+
 static inline void use_threads(int n) {
   struct err e;
   assert_int_equal(pool_setup(n, &e), STATUS_OK);

@@ -226,5 +226,5 @@ static void backward_matches(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(forward_matches), cmocka_unit_test(decode_is_the_last_row),
                                      cmocka_unit_test(backward_matches)};
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return run_each_isa(tests, sizeof tests / sizeof *tests);
 }
