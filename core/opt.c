@@ -63,7 +63,7 @@ static size_t distance(const char *a, const char *b) {
 
 const char *opt_nearest(const char *s, const char *const *names, size_t n) {
   const char *best = NULL;
-  size_t least = strlen(s) < 5 ? 2 : 3;
+  size_t least = strlen(s) < 4 ? 2 : 3;
   for (size_t i = 0; i < n; i++) {
     size_t d = distance(s, names[i]);
     size_t prefix = strlen(s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Option rows -> help text, man page, canonical JSON. */
-#include "opt.h"
+#include "opt_internal.h"
 #include "span.h"
 
 static void left_column(const struct opt_row *r, char *out, size_t cap) {
@@ -10,8 +10,7 @@ static void left_column(const struct opt_row *r, char *out, size_t cap) {
   else snprintf(out, cap, "    --%s%s%s", r->name, gap, arg);
 }
 
-/* Words of text wrapped from column `from` to 80. */
-static enum status wrap(struct buf *out, const char *text, size_t from, struct err *e) {
+enum status opt_wrap(struct buf *out, const char *text, size_t from, struct err *e) {
   enum status st = STATUS_OK;
   size_t col = from;
   while (*text) {
@@ -46,7 +45,7 @@ enum status opt_help(const struct opt_row *rows, struct buf *out, struct err *e)
     if (r->dflt && r->type != OPT_FLAG) snprintf(text + n, sizeof text - (size_t)n, " [%s]", r->dflt);
     if (strlen(left) <= 25) TRY(buf_printf(out, e, "  %-25s ", left));
     else TRY(buf_printf(out, e, "  %s\n%28s", left, ""));
-    TRY(wrap(out, text, 28, e));
+    TRY(opt_wrap(out, text, 28, e));
   }
 out:
   return st;

@@ -8,4 +8,6 @@ const struct opt_row *opt_find(const struct opt_row *rows, const char *name, siz
 enum status opt_unknown(const char *stage, const struct opt_row *rows, const struct opt_row *common, const char *given, struct err *e);
 MUST_USE enum status opt_yaml(const char *path, const char *stage, const struct opt_row *rows, void *target, const struct opt_row *common,
                               void *common_target, struct arena *a, struct err *e);
+/* Words of text wrapped at column 80, further lines indented by `from`, a newline at the end. */
+MUST_USE enum status opt_wrap(struct buf *out, const char *text, size_t from, struct err *e);
 #endif

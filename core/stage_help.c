@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Help pages, man pages and shell completion, all from the stage table and its option rows. */
+#include "opt_internal.h"
 #include "stage_internal.h"
 
 const char *stage_nearest(const char *name) {
@@ -22,11 +23,35 @@ static enum status usage_line(const struct stage *s, struct buf *b, struct err *
                     after, s->summary);
 }
 
+/* Paragraphs are wrapped; lines that begin with a blank (examples) stay as they are. */
+static enum status put_details(const char *text, struct buf *b, struct err *e) {
+  enum status st = STATUS_OK;
+  struct arena *a = arena_new(0);
+  if (a == NULL) return err_nomem(e, 0);
+  while (*text) {
+    size_t n = strcspn(text, "\n");
+    char *line = arena_strndup(a, text, n);
+    if (line == NULL) {
+      st = err_nomem(e, n);
+      goto out;
+    }
+    if (n == 0 || *line == ' ') TRY(buf_printf(b, e, "%s\n", line));
+    else TRY(opt_wrap(b, line, 0, e));
+    text += n + (text[n] == '\n');
+  }
+out:
+  arena_free(a);
+  return st;
+}
+
 enum status stage_help(const struct stage *s, struct err *e) {
   struct buf b = { 0 };
   enum status st = STATUS_OK;
   TRY(usage_line(s, &b, e));
-  if (s->details) TRY(buf_printf(&b, e, "\n%s\n", s->details));
+  if (s->details) {
+    TRY(buf_putc(&b, '\n', e));
+    TRY(put_details(s->details, &b, e));
+  }
   if (s->options && s->options[0].name) {
     TRY(buf_puts(&b, "\noptions:\n", e));
     TRY(opt_help(s->options, &b, e));
@@ -97,7 +122,7 @@ static enum status instruments(struct err *e) {
     if ((*s)->flags & STAGE_INSTRUMENT) {
       TRY(buf_putc(&b, '\n', e));
       TRY(usage_line(*s, &b, e));
-      if ((*s)->details) TRY(buf_printf(&b, e, "%s\n", (*s)->details));
+      if ((*s)->details) TRY(put_details((*s)->details, &b, e));
     }
   }
   TRY(buf_puts(&b, "\nalso: 'retort train --dump-grads FILE.safetensors' writes the gradients of the first step;\n"
