@@ -183,7 +183,8 @@ static size_t strip_right(struct span s, size_t at) {
 }
 
 /* Calls text() for what lies between added tokens of the trie and puts their ids. The leftmost match counts, of several the
- * longest; a match that its flags forbid is text, and the search goes on behind it. */
+ * longest; a match that its flags forbid is text, and the search goes on behind it. As in HF it goes on inside of white space that
+ * rstrip took, so a token of white space there counts too. */
 static enum status split_added(struct enc *c, const struct trie *t, struct span s, enum status (*text)(struct enc *, struct span, size_t)) {
   enum status st = STATUS_OK;
   size_t done = 0; /* text before it is put */
@@ -200,7 +201,7 @@ static enum status split_added(struct enc *c, const struct trie *t, struct span 
     if (!c->special && c->t->type[id] == TOKEN_CONTROL) continue;
     if (flag & ADDED_SINGLE_WORD && (word_before(s, from) || word_at(s, to))) continue;
     if (flag & ADDED_LSTRIP) from = strip_left(s, from, done);
-    if (flag & ADDED_RSTRIP) i = to = strip_right(s, to);
+    if (flag & ADDED_RSTRIP) to = strip_right(s, to);
     if (from > done) TRY(text(c, (struct span){ s.p + done, from - done }, done));
     TRY(grow(c, 1));
     if (c->end) c->end[c->n] = source_of(c, to);
@@ -236,6 +237,8 @@ static enum status encode(const struct tokenizer *t, struct span text, int speci
   TRY(pretok_begin(t->pretok, &c.pass, e));
   TRY(split_added(&c, &t->raw, text, put_segment));
   out->id = c.id, out->n = c.n;
+  for (size_t i = 1; end && i < c.n; i++)
+    if (c.end[i] < c.end[i - 1]) c.end[i] = c.end[i - 1]; /* only after such white space */
   if (end) *end = c.end;
 out:
   pretok_end(&c.pass);

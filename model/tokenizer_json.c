@@ -82,7 +82,7 @@ static enum status read_vocab(const struct json *vocab, struct tok_source *s, st
   return STATUS_OK;
 }
 
-static enum status read_added(const struct json *added, struct tok_source *s, struct err *e) {
+static enum status read_added(const struct json *added, const struct json *vocab, struct tok_source *s, struct err *e) {
   for (size_t i = 0; i < json_size(added); i++) {
     const struct json *j = json_at(added, i);
     struct span text = json_str(json_get(j, "content"));
@@ -90,6 +90,10 @@ static enum status read_added(const struct json *added, struct tok_source *s, st
     if (t->type && (t->text.n != text.n || memcmp(t->text.p, text.p, text.n) != 0))
       return err_set(e, STATUS_DATA, "'%s': added token \"%.*s\" has the id of \"%.*s\"", s->what, (int)(text.n < 80 ? text.n : 80), text.p,
                      (int)(t->text.n < 80 ? t->text.n : 80), t->text.p);
+    const char *name = json_cstr(json_get(j, "content"), NULL);
+    int64_t id = json_int(json_get(j, "id"), 0), other = name ? json_int(json_get(vocab, name), id) : id;
+    if (other != id)
+      return err_set(e, STATUS_DATA, "'%s': added token \"%.80s\" has id %lld but is %lld in the vocabulary", s->what, name, (long long)id, (long long)other);
     unsigned flag = ADDED | (t->flag & (unsigned)IN_VOCAB);
     int special = json_bool(json_get(j, "special"), 0);
     if (json_bool(json_get(j, "lstrip"), 0)) flag |= ADDED_LSTRIP;
@@ -194,7 +198,7 @@ static enum status from_json(const struct json *root, const char *what, const st
     goto out;
   }
   TRY(read_vocab(vocab, &s, e));
-  TRY(read_added(added, &s, e));
+  TRY(read_added(added, vocab, &s, e));
   TRY(read_merges(json_get(model, "merges"), a, &s, e));
   s.ignore_merges = json_bool(json_get(model, "ignore_merges"), 0);
   s.fuse_unk = json_bool(json_get(model, "fuse_unk"), 0);
