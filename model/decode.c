@@ -148,9 +148,12 @@ static enum status join(struct decoder *d, decode_next next, decode_done done, v
     if (!d->has_waiting) {
       int got = 0;
       enum status st = next(ctx, &d->waiting, &got, e);
-      if (st != STATUS_OK || !got) {
-        d->ended = 1;
+      if (st != STATUS_OK || got == DECODE_LATER) {
         return st;
+      }
+      if (!got) {
+        d->ended = 1;
+        return STATUS_OK;
       }
       d->has_waiting = 1;
     }

@@ -40,7 +40,9 @@ MUST_USE enum status decoder_new(struct model *m, const struct tokenizer *t, int
 /* Bytes the key-value caches may take (default 2 GiB): a job waits until room is left for its prompt and max_tokens; one job
  * always runs. Which jobs wait never changes an answer. */
 void decoder_set_cache_bytes(struct decoder *d, uint64_t bytes);
-/* Pulls jobs through next (*got = 0: none now and never again) and hands results to done in order of finishing. */
+/* Pulls jobs through next and hands results to done in order of finishing. *got = 1: a job; 0: none now and never again;
+ * DECODE_LATER: none now, ask again after the next token (only while a job it gave is unfinished). */
+enum { DECODE_LATER = 2 };
 typedef enum status (*decode_next)(void *ctx, struct decode_job *job, int *got, struct err *e);
 typedef enum status (*decode_done)(void *ctx, const struct decode_job *job, const struct decode_result *r, struct err *e);
 MUST_USE enum status decoder_run(struct decoder *d, decode_next next, decode_done done, void *ctx, struct err *e);
