@@ -71,6 +71,10 @@ void loss_driver_free(struct loss_driver *d) {
   }
 }
 
+int64_t loss_driver_chunk(const struct loss_driver *d) {
+  return d->chunk;
+}
+
 uint64_t loss_driver_bytes(const struct loss_driver *d) {
   return d->bytes;
 }
@@ -154,7 +158,7 @@ static void chunk_run(struct loss_driver *d, const struct loss_work *w, int64_t 
   const struct kernels *k = d->kn;
   gather(d->x, w->hidden, w->row, d->first, n, w->width);
   k->gemm_nt(NULL, n, w->vocab, w->width, d->x, w->width, w->head, w->width, d->z, w->vocab, 0);
-  if (w->t_hidden != NULL) {
+  if (w->t_hidden != NULL && !w->same_teacher) {
     gather(d->tx, w->t_hidden, w->t_row, d->first, n, w->t_width);
     k->gemm_nt(NULL, n, w->vocab, w->t_width, d->tx, w->t_width, w->t_head, w->t_width, d->y, w->vocab, 0);
   }

@@ -30,6 +30,7 @@ struct loss_work {
   const int32_t *t_row;     /* (n) rows of t_hidden, NULL = row i for position i */
   const float *t_head;      /* (vocab, t_width) */
   int64_t t_width;
+  int same_teacher;         /* the call before had the same teacher rows and n <= one chunk: its logits are used again */
   int32_t k;                /* sparse targets, 0 = none */
   const int32_t *top_id;    /* (n, k) */
   const float *top_logprob; /* (n, k) */
@@ -47,6 +48,7 @@ struct loss_driver;
 MUST_USE enum status loss_driver_new(const struct kernels *kn, int64_t vocab, int64_t width, int64_t t_width, struct loss_driver **d,
                                      struct err *e);
 void loss_driver_free(struct loss_driver *d);
+int64_t loss_driver_chunk(const struct loss_driver *d); /* positions projected at a time */
 uint64_t loss_driver_bytes(const struct loss_driver *d);
 /* One block of positions. each, when not NULL, gets the sums of every single position (n of them): bootstrap needs them. */
 void loss_driver_run(struct loss_driver *d, const struct loss_work *w, struct loss_sums *sums, struct loss_sums *each);
