@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The `train` stage from outside, as a child process: a run killed at random moments ends with the same bytes as one that
+ * was left alone; 1, 2 and 3 threads give the same student; Ctrl-C saves and says how to go on; a complete run is left
+ * alone; other options are refused; vocabularies that do not match are refused; stored targets and gradients can be had. */
+#include "golden_file.h"
+#include <math.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "log.h"
+#include "rng.h"
+#include "shard.h"
+#include "stage.h"
+
+#define STUDENT TEST_SOURCE "/tests/golden/data/model/llama_tied"
+#define TEACHER TEST_SOURCE "/tests/golden/data/model/qwen2"
+enum { VOCAB = 320, CONTEXT = 48, SAMPLES = 40, TOP = 6 };
+static char dir[64];
+static struct arena *arena;
+
+static void ok(enum status st, const struct err *e) {
+  if (st != STATUS_OK) {
+    fail_msg("%s: %s", status_name(st), e->msg);
+  }
+}
+
+static const char *in_dir(const char *name) {
+  return arena_printf(arena, "%s/%s", dir, name);
+}
+
+static void write_shards(const char *path, int vocab, int top_k) {
+  struct err e;
+  struct shard_writer *w = NULL;
+  struct shard_writer_options o = { .folder = path, .context = CONTEXT, .vocab = vocab, .top_k = top_k, .replace = 1 };
+  o.info.teacher = top_k > 0 ? "T" : "";
+  o.info.teacher_identity = o.info.teacher;
+  o.info.terms = "Apache-2.0";
+  ok(shard_writer_new(&o, &w, &e), &e);
+  for (int i = 0; i < SAMPLES; i++) {
+    struct rng r = { 5, (uint64_t)i, 0 };
+    struct sample s = { .n_tok = 8 + (int32_t)rng_below(&r, CONTEXT - 7), .n_doc = 2 };
+    static int32_t ids[CONTEXT], start[3], top[CONTEXT * TOP];
+    static float lp[CONTEXT * TOP], rest[CONTEXT];
+    static unsigned char mask[CONTEXT];
+    static const char *row[2] = { "a", "b" };
+    for (int j = 0; j < s.n_tok; j++) {
+      ids[j] = (int32_t)rng_below(&r, (uint64_t)vocab);
+      mask[j] = rng_below(&r, 4) > 0;
+    }
+    start[0] = 0;
+    start[1] = 5;
+    start[2] = s.n_tok;
+    s.ids = ids;
+    s.mask = mask;
+    s.doc_start = start;
+    s.row_id = row;
+    s.k = top_k;
+    ok(sample_targets(&s, arena, &e), &e);
+    for (int j = 0; j < s.n_target * top_k; j++) {
+      top[j] = (ids[j / top_k] + 13 * (j % top_k)) % vocab;
+      lp[j] = logf(0.9f / TOP) - 0.01f * (float)(j % top_k);
+    }
+    for (int j = 0; j < s.n_target; j++) {
+      double kept = 0;
+      for (int k = 0; k < top_k; k++) {
+        kept += exp((double)lp[j * top_k + k]);
+      }
+      rest[j] = (float)log1p(-kept);
+    }
+    s.top_id = top;
+    s.top_logprob = lp;
+    s.rest = rest;
+    ok(shard_write(w, &s, &e), &e);
+  }
+  ok(shard_writer_commit(w, (struct span){ NULL, 0 }, &e), &e);
+  shard_writer_free(w);
+}
+
+/* Starts `retort ARGS` as a child; stderr goes to dir/log. */
+static pid_t start(const char *const *args) {
+  char *argv[40] = { (char *)(uintptr_t)"retort" };
+  int argc = 1;
+  for (; args[argc - 1] != NULL; argc++) {
+    argv[argc] = (char *)(uintptr_t)args[argc - 1];
+  }
+  fflush(NULL);
+  pid_t pid = fork();
+  if (pid == 0) {
+    if (freopen(in_dir("log"), "w", stderr) == NULL || freopen("/dev/null", "w", stdout) == NULL) {
+      _exit(99);
+    }
+    _exit(stage_main(argc, argv));
+  }
+  return pid;
+}
+
+static int wait_for(pid_t pid) {
+  int status;
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static int retort(const char *const *args) {
+  return wait_for(start(args));
+}
+
+static void expect_log(const char *text) {
+  struct buf b = { 0 };
+  struct err e;
+  ok(file_read(in_dir("log"), 1 << 20, &b, &e), &e);
+  if (strstr(b.p, text) == NULL) {
+    fail_msg("expected '%s' in: %s", text, b.p);
+  }
+  buf_free(&b);
+}
+
+static void same_file(const char *a, const char *b) {
+  struct buf x = { 0 }, y = { 0 };
+  struct err e;
+  ok(file_read(in_dir(a), 1 << 26, &x, &e), &e);
+  ok(file_read(in_dir(b), 1 << 26, &y, &e), &e);
+  assert_int_equal(x.n, y.n);
+  assert_memory_equal(x.p, y.p, x.n);
+  buf_free(&x);
+  buf_free(&y);
+}
+
+#define WEIGHTS "/student/model.safetensors"
+#define TRAIN(out, ...) (const char *const[]){ "train", "--student", STUDENT, "--shards", in_dir("shards"), "--teacher", TEACHER, "--tokens-per-step", "128", \
+    "--micro-tokens", "64", "--epochs", "4", "--checkpoint-every", "3", "-o", in_dir(out), __VA_ARGS__, NULL }
+
+static void threads_give_the_same_student(void **state) {
+  (void)state;
+  assert_int_equal(retort(TRAIN("t1", "--threads", "1")), 0);
+  assert_int_equal(retort(TRAIN("t2", "--threads", "2")), 0);
+  assert_int_equal(retort(TRAIN("t3", "--threads", "3")), 0);
+  same_file("t1" WEIGHTS, "t2" WEIGHTS);
+  same_file("t1" WEIGHTS, "t3" WEIGHTS);
+  assert_true(file_exists(in_dir("t1/manifest.json")) && file_exists(in_dir("t1/metrics.jsonl")) && !folder_exists(in_dir("t1.part")));
+}
+
+static void killed_runs_end_the_same(void **state) {
+  (void)state;
+  struct rng r = { (uint64_t)getpid(), 1, 0 };
+  int kills = 0;
+  print_message("seed %d\n", (int)getpid());
+  double begin = clock_seconds(), whole;
+  assert_int_equal(retort(TRAIN("timed", "--threads", "1")), 0);
+  whole = clock_seconds() - begin;
+  for (int i = 0; i < 200; i++) {
+    pid_t pid = start(TRAIN("killed", "--threads", "1"));
+    double wait = whole * (0.05 + 0.6 * rng_uniform(&r));
+    struct timespec t = { (time_t)wait, (long)((wait - floor(wait)) * 1e9) };
+    nanosleep(&t, NULL);
+    int done = waitpid(pid, NULL, WNOHANG) == pid;
+    if (done) {
+      break;
+    }
+    kill(pid, SIGKILL);
+    wait_for(pid);
+    kills++;
+  }
+  assert_int_equal(retort(TRAIN("killed", "--threads", "1")), 0);
+  print_message("%d kills, %.2f s each run\n", kills, whole);
+  assert_true(kills >= 2);
+  same_file("timed" WEIGHTS, "killed" WEIGHTS);
+  /* every step once in the metrics, in order */
+  struct buf b = { 0 };
+  struct err e;
+  ok(file_read(in_dir("killed/metrics.jsonl"), 1 << 26, &b, &e), &e);
+  long want = 1;
+  for (char *at = b.p; *at != '\0'; at = strchr(at, '\n') + 1) {
+    assert_int_equal(strtol(at + strlen("{\"step\":"), NULL, 10), want++);
+  }
+  assert_true(want > 20);
+  buf_free(&b);
+}
+
+static void interrupt_saves(void **state) {
+  (void)state;
+  pid_t pid = start(TRAIN("stopped", "--epochs", "400"));
+  for (int i = 0; i < 500 && !folder_exists(in_dir("stopped.part/checkpoints/step-00000003")) && !folder_exists(in_dir("stopped.part/checkpoints/step-00000006")); i++) {
+    nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
+  }
+  kill(pid, SIGINT);
+  assert_int_equal(wait_for(pid), 130);
+  expect_log("run the same command again");
+  assert_false(folder_exists(in_dir("stopped")));
+  assert_true(folder_exists(in_dir("stopped.part/checkpoints")));
+}
+
+static void complete_is_left_alone(void **state) {
+  (void)state;
+  struct stat before, after;
+  assert_int_equal(retort(TRAIN("alone", "--threads", "2")), 0);
+  assert_int_equal(stat(in_dir("alone" WEIGHTS), &before), 0);
+  assert_int_equal(retort(TRAIN("alone", "--threads", "1")), 0);
+  expect_log("left alone");
+  assert_int_equal(stat(in_dir("alone" WEIGHTS), &after), 0);
+  assert_int_equal(before.st_ino, after.st_ino);
+  assert_int_equal(retort(TRAIN("alone", "--lr", "1e-3")), 2);
+  expect_log("--force");
+  assert_int_equal(retort(TRAIN("alone", "--lr", "1e-3", "--force")), 0);
+  assert_int_equal(stat(in_dir("alone" WEIGHTS), &after), 0);
+  assert_true(before.st_ino != after.st_ino);
+}
+
+static void mismatches_are_refused(void **state) {
+  (void)state;
+  write_shards(in_dir("other"), VOCAB + 1, 0);
+  assert_int_equal(retort(TRAIN("bad", "--shards", in_dir("other"))), 1);
+  expect_log("vocabulary of 320");
+  assert_int_equal(retort(TRAIN("bad", "--loss", "topk")), 2);
+  expect_log("hold no top-k targets");
+  assert_int_equal(retort(TRAIN("bad", "--loss", "nosuch")), 2);
+  assert_int_equal(retort((const char *const[]){ "train", "--student", STUDENT, "--shards", in_dir("shards"), "-o", in_dir("bad"), NULL }), 2);
+  expect_log("needs a teacher");
+  assert_false(folder_exists(in_dir("bad")) || folder_exists(in_dir("bad.part")));
+}
+
+static void stored_targets_and_gradients(void **state) {
+  (void)state;
+  write_shards(in_dir("topk"), VOCAB, TOP);
+  assert_int_equal(retort((const char *const[]){ "train", "--student", STUDENT, "--shards", in_dir("topk"), "-o", in_dir("k"), "--tokens-per-step", "200", NULL }), 0);
+  expect_log("top-k targets");
+  assert_int_equal(retort((const char *const[]){ "train", "--student", STUDENT, "--shards", in_dir("topk"), "--dump-grads", in_dir("g.safetensors"), NULL }), 0);
+  struct golden_file g;
+  size_t n = 0;
+  double square = 0;
+  golden_open(&g, in_dir("g.safetensors"));
+  double *v = golden_get(&g, "model.norm.weight", &n);
+  assert_non_null(v);
+  assert_int_equal(n, 48);
+  for (size_t i = 0; i < n; i++) {
+    square += v[i] * v[i];
+  }
+  assert_true(isfinite(square) && square > 0);
+  mem_free(v);
+  golden_close(&g);
+}
+
+static int setup(void **state) {
+  (void)state;
+  struct err e;
+  arena = arena_new(0);
+  snprintf(dir, sizeof dir, "train-run-%d", (int)getpid());
+  ok(folder_make(dir, &e), &e);
+  write_shards(in_dir("shards"), VOCAB, 0);
+  return 0;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  struct err e;
+  ok(folder_remove(dir, &e), &e);
+  arena_free(arena);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(threads_give_the_same_student),
+    cmocka_unit_test(killed_runs_end_the_same),
+    cmocka_unit_test(interrupt_saves),
+    cmocka_unit_test(complete_is_left_alone),
+    cmocka_unit_test(mismatches_are_refused),
+    cmocka_unit_test(stored_targets_and_gradients),
+  };
+  return cmocka_run_group_tests(tests, setup, teardown);
+}
