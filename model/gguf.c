@@ -218,6 +218,19 @@ out:
 
 /* ---- metadata ---- */
 
+size_t gguf_value_bytes(const struct gguf_kv *kv) {
+  if (kv->type == GGUF_STRING) return (size_t)kv->n;
+  if (kv->type != GGUF_ARRAY) return type_bytes[kv->type];
+  if (kv->item != GGUF_STRING) return (size_t)kv->n * type_bytes[kv->item];
+  const unsigned char *end = kv->p; /* walked and checked when the file was opened */
+  for (uint64_t i = 0; i < kv->n; i++) {
+    uint64_t n;
+    memcpy(&n, end, 8);
+    end += 8 + n;
+  }
+  return (size_t)(end - kv->p);
+}
+
 static const struct gguf_kv *find(const struct weights *w, const char *key) {
   if (!w->is_gguf || w->by_key.slot == NULL) return NULL;
   uint32_t at = *name_index_slot(&w->by_key, (struct span){ key, strlen(key) }, kv_key, w);

@@ -102,30 +102,13 @@ enum status gguf_put_meta(struct buf *b, uint64_t *pairs, const struct model_con
   return x.st;
 }
 
-/* Bytes of a value as they stand in the map (behind its type word; an array begins with item type and count). */
 static void copy_pair(struct list *x, const struct gguf_kv *kv) {
-  static const unsigned char width[GGUF_TYPES] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
   text(x, kv->key);
   word(x, kv->type);
+  if (kv->type == GGUF_ARRAY) word(x, kv->item);
+  if (kv->type == GGUF_ARRAY || kv->type == GGUF_STRING) raw(x, &kv->n, sizeof kv->n);
+  raw(x, kv->p, gguf_value_bytes(kv));
   (*x->pairs)++;
-  if (kv->type == GGUF_STRING) {
-    text(x, (struct span){ (const char *)kv->p, (size_t)kv->n });
-    return;
-  }
-  if (kv->type != GGUF_ARRAY) {
-    raw(x, kv->p, width[kv->type]);
-    return;
-  }
-  const unsigned char *end = kv->p;
-  word(x, kv->item);
-  raw(x, &kv->n, sizeof kv->n);
-  if (kv->item != GGUF_STRING) end += kv->n * width[kv->item];
-  for (uint64_t i = 0; kv->item == GGUF_STRING && i < kv->n; i++) {
-    uint64_t n;
-    memcpy(&n, end, 8);
-    end += 8 + n;
-  }
-  raw(x, kv->p, (size_t)(end - kv->p));
 }
 
 static enum status from_gguf(struct list *x, const struct model_config *c, const struct weights *src) {

@@ -56,13 +56,17 @@ out:
   return st;
 }
 
-/* One number when all layers agree, else a list. */
+/* The largest of all layers; when they differ, all of them under KEY_by_layer too (one JSON type a key). */
 static enum status put_layers(struct sheet *s, const char *key, const int32_t *v, int n, struct err *e) {
   enum status st = STATUS_OK;
+  char list[64];
+  int32_t most = v[0];
   int same = 1;
-  for (int i = 1; i < n; i++) same = same && v[i] == v[0];
-  if (same) return put_number(s, key, v[0], e);
-  TRY(label(s, key, e));
+  for (int i = 1; i < n; i++) same = same && v[i] == v[0], most = v[i] > most ? v[i] : most;
+  TRY(put_number(s, key, most, e));
+  if (same) return STATUS_OK;
+  snprintf(list, sizeof list, "%s_by_layer", key);
+  TRY(label(s, list, e));
   for (int i = 0; i < n; i++) TRY(buf_printf(&s->b, e, "%s%d", i ? "," : s->json ? "[" : "", v[i]));
   TRY(buf_puts(&s->b, s->json ? "]" : "\n", e));
 out:

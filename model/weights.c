@@ -302,11 +302,39 @@ out:
   return st;
 }
 
+/* Tokenizer and template decide what the model is asked, so they belong to the identity. */
+static enum status hash_tokenizer(const struct weights *w, struct sha256 *s, struct err *e) {
+  static const char *const files[] = { "tokenizer.json", "tokenizer_config.json", "chat_template.jinja" };
+  enum status st = STATUS_OK;
+  struct arena *a = arena_new(0);
+  if (a == NULL) return err_nomem(e, 1);
+  for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+    const char *path;
+    int found;
+    unsigned char d[32];
+    TRY(weights_file(w, files[i], a, &path, &found, e));
+    if (!found) continue;
+    TRY(sha256_of_file(path, d, e));
+    sha256_add(s, files[i], strlen(files[i]));
+    sha256_add(s, d, sizeof d);
+  }
+  for (size_t i = 0; i < w->n_kv; i++) {
+    const struct gguf_kv *kv = &w->kv[i];
+    if (kv->key.n < 10 || memcmp(kv->key.p, "tokenizer.", 10) != 0) continue;
+    sha256_add(s, kv->key.p, kv->key.n);
+    sha256_add(s, kv->p, gguf_value_bytes(kv));
+  }
+out:
+  arena_free(a);
+  return st;
+}
+
 enum status weights_identity(const struct weights *w, unsigned char out[32], struct err *e) {
   struct sha256 *s = sha256_new();
   if (s == NULL) return err_nomem(e, 32);
   if (w->has_config) {
     enum status st = hash_config(&w->config, s, e);
+    if (st == STATUS_OK) st = hash_tokenizer(w, s, e);
     if (st != STATUS_OK) {
       sha256_free(s);
       return st;

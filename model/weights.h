@@ -60,7 +60,8 @@ int gguf_num(const struct weights *w, const char *key, double *out);
 int gguf_array_n(const struct weights *w, const char *key, uint64_t *n);
 int gguf_array_strings(const struct weights *w, const char *key, struct arena *a, struct span **out, uint64_t *n);
 int gguf_array_ints(const struct weights *w, const char *key, struct arena *a, int64_t **out, uint64_t *n);
-/* SHA-256 over all tensor bytes and the configuration: the identity of a local teacher. Cached beside nothing: computed. */
+/* SHA-256 over all tensor bytes, the configuration, the tokenizer and its template: the identity of a local teacher. Cached
+ * beside nothing: computed (0.1 s for 100 MB). */
 MUST_USE enum status weights_identity(const struct weights *w, unsigned char out[32], struct err *e);
 
 /* ---- writing ---- */

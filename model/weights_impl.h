@@ -59,6 +59,8 @@ MUST_USE enum status tensors_apart(const struct weights *w, size_t from, const c
 MUST_USE enum status safetensors_read(struct weights *w, const char *path, struct err *e);
 MUST_USE enum status safetensors_read_folder(struct weights *w, const char *folder, struct err *e);
 MUST_USE enum status gguf_read(struct weights *w, const char *path, struct err *e);
+/* Bytes that a value takes in the map from kv->p on. */
+size_t gguf_value_bytes(const struct gguf_kv *kv);
 MUST_USE enum status gguf_config(struct weights *w, struct err *e);
 /* HF name of a GGUF tensor name (arena memory), or the name itself when no row of the table fits. */
 const char *gguf_name_to_hf(struct span name, struct arena *a);
