@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/rand.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "book_index.h"
@@ -67,7 +68,7 @@ out:
   return st;
 }
 
-static enum status seg_new(struct book *b, const char *name, struct seg **out, struct err *e) {
+enum status book_seg_new(struct book *b, const char *name, struct seg **out, struct err *e) {
   if (b->n_seg == b->cap_seg) {
     size_t cap = b->cap_seg ? b->cap_seg * 2 : 16;
     struct seg *s = mem_realloc(b->seg, cap * sizeof *s);
@@ -122,7 +123,7 @@ static struct seg *seg_find(struct book *b, const char *name) {
 /* base: where in the segment byte 0 of src stands (0 for files, the record's own offset for one still in memory). */
 struct absorb { struct book *b; uint32_t seg; struct seg_source src; uint64_t base; };
 
-static enum status absorb_note(struct book *b, uint32_t seg, const struct seg_record *r, struct err *e) {
+enum status book_note_add(struct book *b, uint32_t seg, const struct seg_record *r, struct err *e) {
   if (b->n_note == b->cap_note) {
     size_t cap = b->cap_note ? b->cap_note * 2 : 64;
     struct note_ref *n = mem_realloc(b->note, cap * sizeof *n);
@@ -148,7 +149,7 @@ static enum status absorb(void *ctx, const struct seg_record *r, struct err *e) 
     case SEG_RESERVE: case SEG_SETTLE:
       TRY(seg_payload_start(&x->src, &here, p, 16, e));
       return book_money_add(x->b, r->type, seg_u64(p), seg_u64(p + 8), e);
-    case SEG_NOTE: return absorb_note(x->b, x->seg, r, e);
+    case SEG_NOTE: return book_note_add(x->b, x->seg, r, e);
     default: return STATUS_OK; /* failed answers, and types of a later version */
   }
 out:
@@ -185,8 +186,7 @@ enum status book_scan_all(struct book *b, struct err *e) {
   while ((ent = readdir(d)) != NULL) {
     size_t n = strlen(ent->d_name);
     if (n < 8 || strncmp(ent->d_name, "seg-", 4) || strcmp(ent->d_name + n - 4, ".seg") || seg_find(b, ent->d_name)) continue;
-    TRY(seg_new(b, ent->d_name, &s, e));
-    s->scanned = book_index_covers(b->index, s->name);
+    TRY(book_seg_new(b, ent->d_name, &s, e));
   }
   for (size_t i = 0; i < b->n_seg; i++) TRY(scan_seg(b, i, e));
   b->refreshed_ns = monotonic_ns();
@@ -209,7 +209,7 @@ static enum status own_open(struct book *b, struct err *e) {
     if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '.')) *p = '-';
   uint64_t now = book_time_ns();
   snprintf(name, sizeof name, "seg-%016llx-%s-%ld-%s.seg", (unsigned long long)now, host, (long)getpid(), hex);
-  enum status st = seg_new(b, name, &s, e);
+  enum status st = book_seg_new(b, name, &s, e);
   if (st != STATUS_OK) return st;
   s->fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (s->fd < 0) {
@@ -219,6 +219,7 @@ static enum status own_open(struct book *b, struct err *e) {
     b->n_seg--;
     return st;
   }
+  (void)flock(s->fd, LOCK_EX | LOCK_NB); /* says "somebody writes here" to book_compact; gone with the process */
   s->own = 1;
   b->own = (int)(s - b->seg);
   b->flushed = b->durable = 0;
@@ -332,7 +333,7 @@ enum status book_open(const char *path, int flags, struct book **out, struct err
   b->flags = flags;
   b->lock_fd = b->own = -1;
   b->path = mem_strdup(path);
-  st = b->path ? book_index_open(b, &b->index, e) : err_nomem(e, strlen(path));
+  st = !b->path ? err_nomem(e, strlen(path)) : flags & BOOK_NO_INDEX ? STATUS_OK : book_index_open(b, &b->index, e);
   if (st == STATUS_OK) st = book_scan_all(b, e);
   if (st != STATUS_OK) book_free(b);
   else *out = b;
@@ -397,11 +398,9 @@ enum status book_find(struct book *b, const unsigned char key[32], struct span b
   *found = 0;
   pthread_mutex_lock(&b->mu);
   const struct entry *en = book_map_get(b, key);
-  if (!en) {
-    int in_index = 0;
-    TRY(book_index_find(b, key, &from_index, &in_index, e));
-    if (in_index) en = &from_index;
-  }
+  int in_index = 0;
+  TRY(book_index_find(b, key, &from_index, &in_index, e));
+  if (in_index && (!en || from_index.time_ns < en->time_ns)) en = &from_index; /* the earliest counts */
   if (!en && monotonic_ns() - b->refreshed_ns > REFRESH_NS) { /* somebody else may have asked it meanwhile */
     TRY(book_scan_all(b, e));
     en = book_map_get(b, key);

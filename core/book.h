@@ -55,5 +55,10 @@ MUST_USE enum status book_notes(struct book *b, const char *kind,
 /* ---- upkeep ---- */
 MUST_USE enum status book_verify(const char *path, struct buf *report, struct err *e); /* every record of every segment */
 MUST_USE enum status book_reindex(const char *path, struct err *e);
+/* Brings the segments of the book `from` into the book `to` (made when missing); copied = segments new or longer. */
+MUST_USE enum status book_merge(const char *to, const char *from, uint64_t *copied, struct err *e);
+/* Rewrites all segments nobody writes to as one, without duplicate answers and damaged records. STATUS_USAGE while a
+ * process still writes to the book. kept, dropped: records. */
+MUST_USE enum status book_compact(const char *path, uint64_t *kept, uint64_t *dropped, struct err *e);
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The SQLite index of a book: a cache of what the segments say, rebuilt at any time (`retort book index`), queried by
- * users, and used at opening so that covered bytes need no scan. Only core/book*.c use it. */
+ * users, and used at opening so that covered bytes need no scan. Only core/book*.c use it. Tables: docs/formats.md, "Book". */
 #ifndef CORE_BOOK_INDEX_H
 #define CORE_BOOK_INDEX_H
 #include "book_internal.h"
 struct book_index;
-/* *ix = NULL when there is no index, or it is not usable (said at debug level): the segments are scanned then. */
+/* Opens the index and takes its segments, notes and money total into b. *ix = NULL when there is none, or when it does
+ * not fit the segments any more (said at debug level): everything is scanned then. */
 MUST_USE enum status book_index_open(struct book *b, struct book_index **ix, struct err *e);
 void book_index_close(struct book_index *ix);
-/* Bytes of the segment that the index holds; 0 without an index. */
-uint64_t book_index_covers(struct book_index *ix, const char *segment);
 MUST_USE enum status book_index_find(struct book *b, const unsigned char key[SEG_KEY], struct entry *en, int *found, struct err *e);
+/* The indexed state of a reservation, all zero when the index does not know it. */
+MUST_USE enum status book_index_money(struct book *b, uint64_t id, struct money_row *row, struct err *e);
 #endif

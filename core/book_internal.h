@@ -47,9 +47,12 @@ struct book {
   struct book_index *index; /* SQLite cache, NULL when there is none */
 };
 
+enum { BOOK_NO_INDEX = 1 << 8 }; /* book_open: everything from the segments */
 extern const char book_marker[], book_marker_text[];
 uint64_t book_time_ns(void);
 MUST_USE enum status book_source(struct book *b, size_t seg, struct seg_source *s, struct err *e);
+MUST_USE enum status book_seg_new(struct book *b, const char *name, struct seg **out, struct err *e);
+MUST_USE enum status book_note_add(struct book *b, uint32_t seg, const struct seg_record *r, struct err *e);
 MUST_USE enum status book_scan_all(struct book *b, struct err *e);
 MUST_USE enum status book_append(struct book *b, uint32_t type, const struct span *parts, size_t n, struct err *e);
 MUST_USE enum status book_flush(struct book *b, struct err *e); /* writes, does not sync */
@@ -58,4 +61,7 @@ MUST_USE enum status book_sync(struct book *b, struct err *e);  /* group commit;
 MUST_USE enum status book_map_add(struct book *b, const struct entry *en, struct err *e); /* of equal keys the earlier time stays */
 const struct entry *book_map_get(const struct book *b, const unsigned char key[SEG_KEY]);
 MUST_USE enum status book_money_add(struct book *b, uint32_t type, uint64_t id, uint64_t micro_usd, struct err *e);
+
+/* Names of the segments in a book's folder, sorted (so by the time they were begun); no lock needed. */
+MUST_USE enum status book_segments(const char *path, struct arena *a, const char ***names, size_t *n, struct err *e);
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The book's tables in memory: key to answer, reservations. Keys are SHA-256 already, so their first bytes are the hash. */
 #include "book_internal.h"
+#include "book_index.h"
 
 static size_t slot_of(const struct book *b, const unsigned char *key) {
   size_t i = (size_t)seg_u64(key) & (b->cap_table - 1);
@@ -59,7 +60,11 @@ enum status book_money_add(struct book *b, uint32_t type, uint64_t id, uint64_t 
     mem_free(old);
   }
   struct money_row *row = &b->money[money_slot(b, id)];
-  if (!row->id) b->n_money++;
+  if (!row->id) {
+    enum status st = book_index_money(b, id, row, e); /* what the index knows is in b->spent already */
+    if (st != STATUS_OK) return st;
+    b->n_money++;
+  }
   row->id = id;
   /* Spent is what was settled, else what was reserved; either record may be read first, each counts once. */
   if (type == SEG_RESERVE && !row->has_reserve) {

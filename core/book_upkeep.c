@@ -71,6 +71,22 @@ out:
   return st;
 }
 
+enum status book_segments(const char *path, struct arena *a, const char ***names, size_t *n, struct err *e) {
+  const char **all;
+  size_t n_all;
+  char *marker = path_join(a, path, book_marker);
+  *n = 0;
+  if (!marker) return err_nomem(e, 0);
+  if (!file_exists(marker)) return err_set(e, STATUS_IO, "'%s': no book there (no file '%s' in it)", path, book_marker);
+  enum status st = folder_list(path, a, &all, &n_all, e);
+  for (size_t i = 0; st == STATUS_OK && i < n_all; i++) {
+    size_t len = strlen(all[i]);
+    if (len > 8 && !strncmp(all[i], "seg-", 4) && !strcmp(all[i] + len - 4, ".seg")) all[(*n)++] = all[i];
+  }
+  *names = all;
+  return st;
+}
+
 enum status book_verify(const char *path, struct buf *report, struct err *e) {
   enum status st = STATUS_OK;
   const char **names;
@@ -79,13 +95,8 @@ enum status book_verify(const char *path, struct buf *report, struct err *e) {
   struct arena *a = arena_new(0);
   v.a = arena_new(0);
   if (!a || !v.a) TRY(err_nomem(e, 0));
-  char *marker = path_join(a, path, book_marker);
-  if (!marker) TRY(err_nomem(e, 0));
-  if (!file_exists(marker)) TRY(err_set(e, STATUS_IO, "'%s': no book there (no file '%s' in it)", path, book_marker));
-  TRY(folder_list(path, a, &names, &n, e));
+  TRY(book_segments(path, a, &names, &n, e));
   for (size_t i = 0; i < n; i++) {
-    size_t len = strlen(names[i]);
-    if (len < 8 || strncmp(names[i], "seg-", 4) || strcmp(names[i] + len - 4, ".seg")) continue;
     char *seg = path_join(a, path, names[i]);
     if (!seg) TRY(err_nomem(e, 0));
     TRY(verify_segment(seg, names[i], &v, e));
@@ -94,5 +105,64 @@ enum status book_verify(const char *path, struct buf *report, struct err *e) {
 out:
   arena_free(a);
   arena_free(v.a);
+  return st;
+}
+
+/* ---- merge ---- names of segments are unique in the world, so a merge is a copy of files */
+
+static enum status copy_file(const char *from, const char *to, struct err *e) {
+  enum status st = STATUS_OK;
+  struct file_map m = { 0 };
+  struct file_atomic f = { 0 };
+  TRY(file_map_open(from, &m, e));
+  TRY(file_atomic_open(&f, to, e));
+  if (m.bytes && fwrite(m.p, 1, m.bytes, f.fp) != m.bytes) TRY(err_sys(e, STATUS_IO, "'%s' cannot be written", to));
+  TRY(file_atomic_commit(&f, e));
+out:
+  file_atomic_abort(&f);
+  file_map_close(&m);
+  return st;
+}
+
+/* *longer = 1: from goes on where to ends. STATUS_DATA when neither is the beginning of the other. */
+static enum status compare(const char *from, const char *to, int *longer, struct err *e) {
+  enum status st = STATUS_OK;
+  struct file_map a = { 0 }, b = { 0 };
+  TRY(file_map_open(from, &a, e));
+  TRY(file_map_open(to, &b, e));
+  uint64_t n = a.bytes < b.bytes ? a.bytes : b.bytes;
+  if (n && memcmp(a.p, b.p, n)) TRY(err_set(e, STATUS_DATA, "'%s' and '%s' have the same name and other contents: verify both books", from, to));
+  *longer = a.bytes > b.bytes;
+out:
+  file_map_close(&a);
+  file_map_close(&b);
+  return st;
+}
+
+enum status book_merge(const char *to, const char *from, uint64_t *copied, struct err *e) {
+  enum status st = STATUS_OK;
+  const char **names;
+  size_t n;
+  struct book *made = NULL;
+  struct arena *a = arena_new(0);
+  *copied = 0;
+  if (!a) return err_nomem(e, 0);
+  TRY(book_segments(from, a, &names, &n, e));
+  TRY(book_open(to, BOOK_CREATE, &made, e));
+  for (size_t i = 0; i < n; i++) {
+    char *src = path_join(a, from, names[i]), *dst = path_join(a, to, names[i]);
+    int copy = 1;
+    if (!src || !dst) TRY(err_nomem(e, 0));
+    if (file_exists(dst)) TRY(compare(src, dst, &copy, e));
+    if (!copy) continue;
+    TRY(copy_file(src, dst, e));
+    ++*copied;
+  }
+out:
+  if (made) {
+    enum status closed = book_close(made, e);
+    if (st == STATUS_OK) st = closed;
+  }
+  arena_free(a);
   return st;
 }
