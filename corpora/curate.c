@@ -152,7 +152,7 @@ static enum status stream(struct curate *q, struct row *r, struct err *e) {
     TRY(admit(q, k, e));
     r->v = k->v;
   }
-  if (q->o->split) r->split = split_of(q->o, r->group);
+  if (q->o->split) r->split = curate_split_of(q->o, r->group);
   TRY(write_row(q, r, &r->rec, e));
 out:
   return st;
@@ -192,7 +192,7 @@ static enum status decide_held(struct curate *q, struct err *e) {
   if (!q->o->arrival) qsort(order, q->n_held, sizeof *order, by_priority);
   for (size_t i = 0; i < q->n_held; i++) TRY(admit(q, order[i], e));
   if (q->o->split) {
-    TRY(split_assign(q->o, &q->split, q->held, q->n_held, &groups, e));
+    TRY(curate_split_assign(q->o, &q->split, q->held, q->n_held, &groups, e));
     log_info("split by %s: %llu groups", q->o->split, (unsigned long long)groups);
   }
   for (size_t i = 0; i < q->n_held; i++) {
@@ -222,7 +222,7 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   enum status st;
   if (args->n) return err_set(e, STATUS_USAGE, "'%s': curate takes no arguments; rows come from stdin", args->item[0]);
   TRY(check_options(o, e));
-  TRY(split_parse(o, ctx_arena(c), &q.split, e));
+  TRY(curate_split_parse(o, ctx_arena(c), &q.split, e));
   q.hold = (o->near > 0 && !o->arrival) || q.split.near;
   if ((q.held_arena = arena_new(0)) == NULL) {
     st = err_nomem(e, 0);

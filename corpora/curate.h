@@ -72,12 +72,12 @@ struct split_spec {
   const char *field; /* dotted path; NULL = by id */
   int near;          /* join groups through near duplicates */
 };
-MUST_USE enum status split_parse(const struct curate_options *o, struct arena *a, struct split_spec *s, struct err *e);
+MUST_USE enum status curate_split_parse(const struct curate_options *o, struct arena *a, struct split_spec *s, struct err *e);
 /* The value of the field as bytes ("" pieces after '#' of an id are left out, so children stay with their parent). */
-MUST_USE enum status split_group(const struct split_spec *s, struct row *r, struct err *e);
+MUST_USE enum status curate_split_group(const struct split_spec *s, struct row *r, struct err *e);
 /* "train", "test" or "valid" of a group's key. */
-const char *split_of(const struct curate_options *o, struct span key);
+const char *curate_split_of(const struct curate_options *o, struct span key);
 /* Joins rows of equal key and near rows (all rows, also dropped ones: they may link two kept ones), then sets split in each. */
-MUST_USE enum status split_assign(const struct curate_options *o, const struct split_spec *s, struct row **row, size_t n, uint64_t *groups,
+MUST_USE enum status curate_split_assign(const struct curate_options *o, const struct split_spec *s, struct row **row, size_t n, uint64_t *groups,
                                   struct err *e);
 #endif

@@ -91,7 +91,7 @@ enum status curate_scan_row(const struct curate_options *o, const struct split_s
   TRY(split_found(r, e));
   if (o->split) {
     r->split = NULL; /* made anew below; what the row brought is replaced */
-    TRY(split_group(split, r, e));
+    TRY(curate_split_group(split, r, e));
   }
   for (size_t f = 0; filter_table[f]; f++) {
     const struct filter *x = filter_table[f];

@@ -4,7 +4,7 @@
 #include "curate.h"
 #include "hash.h"
 
-enum status split_parse(const struct curate_options *o, struct arena *a, struct split_spec *s, struct err *e) {
+enum status curate_split_parse(const struct curate_options *o, struct arena *a, struct split_spec *s, struct err *e) {
   *s = (struct split_spec){ NULL, 0 };
   for (const char *p = o->split; p;) {
     const char *comma = strchr(p, ',');
@@ -20,7 +20,7 @@ enum status split_parse(const struct curate_options *o, struct arena *a, struct 
   return STATUS_OK;
 }
 
-enum status split_group(const struct split_spec *s, struct row *r, struct err *e) {
+enum status curate_split_group(const struct split_spec *s, struct row *r, struct err *e) {
   enum status st;
   struct span v = { NULL, 0 };
   if (s->field) {
@@ -37,7 +37,7 @@ out:
   return st;
 }
 
-const char *split_of(const struct curate_options *o, struct span key) {
+const char *curate_split_of(const struct curate_options *o, struct span key) {
   uint64_t h = xxh3_seed(key.p, key.n, 0x53504C4954ull + (uint64_t)o->split_seed);
   double u = (double)(h >> 11) * 0x1p-53;
   if (u < o->split_fraction) return "test";
@@ -112,7 +112,7 @@ static enum status join_keys(struct row **row, size_t n, uint32_t *parent, struc
   return STATUS_OK;
 }
 
-enum status split_assign(const struct curate_options *o, const struct split_spec *s, struct row **row, size_t n, uint64_t *groups, struct err *e) {
+enum status curate_split_assign(const struct curate_options *o, const struct split_spec *s, struct row **row, size_t n, uint64_t *groups, struct err *e) {
   enum status st = STATUS_OK;
   uint32_t *parent = mem_calloc(n ? n : 1, sizeof *parent);
   struct row **least = mem_calloc(n ? n : 1, sizeof *least); /* per root: the row with the smallest key names the group */
@@ -129,7 +129,7 @@ enum status split_assign(const struct curate_options *o, const struct split_spec
     *groups += *l == NULL;
     if (!*l || by_key(&row[i], l) < 0) *l = row[i];
   }
-  for (size_t i = 0; i < n; i++) row[i]->split = split_of(o, least[root(parent, (uint32_t)i)]->group);
+  for (size_t i = 0; i < n; i++) row[i]->split = curate_split_of(o, least[root(parent, (uint32_t)i)]->group);
 out:
   mem_free(parent);
   mem_free(least);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Open samples in order of opening; a document goes where it leaves least room. When too many are open the fullest goes out. */
+#include "shard_pack.h"
+
+#define CLOSE_BELOW 8 /* tokens of room that no document will use */
+
+struct bin {
+  struct buf ids, mask, names; /* names: NUL-terminated row ids */
+  struct buf start, weight, name_at;
+  int32_t n_tok, n_doc;
+};
+struct pack {
+  int32_t context;
+  int one_each;
+  pack_full full;
+  void *ctx;
+  struct bin *open[PACK_OPEN], *spare;
+  int n_open;
+  struct arena *a;
+};
+
+enum status pack_new(int32_t context, int one_each, pack_full full, void *ctx, struct pack **out, struct err *e) {
+  struct pack *p = mem_calloc(1, sizeof *p);
+  *out = p;
+  if (!p) return err_nomem(e, sizeof *p);
+  p->context = context, p->one_each = one_each, p->full = full, p->ctx = ctx;
+  p->a = arena_new(0);
+  return p->a ? STATUS_OK : err_nomem(e, 0);
+}
+
+static void bin_free(struct bin *b) {
+  if (!b) return;
+  struct buf *all[] = { &b->ids, &b->mask, &b->names, &b->start, &b->weight, &b->name_at };
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) buf_free(all[i]);
+  mem_free(b);
+}
+
+void pack_free(struct pack *p) {
+  if (!p) return;
+  for (int i = 0; i < p->n_open; i++) bin_free(p->open[i]);
+  bin_free(p->spare);
+  arena_free(p->a);
+  mem_free(p);
+}
+
+static enum status close_bin(struct pack *p, int i, struct err *e) {
+  enum status st;
+  struct bin *b = p->open[i];
+  struct sample s = { .n_tok = b->n_tok, .n_doc = b->n_doc };
+  arena_reset(p->a);
+  TRY(buf_put(&b->start, &b->n_tok, sizeof b->n_tok, e));
+  s.ids = (int32_t *)(void *)b->ids.p;
+  s.mask = (unsigned char *)b->mask.p;
+  s.doc_start = (int32_t *)(void *)b->start.p;
+  s.weight = (float *)(void *)b->weight.p;
+  s.row_id = arena_alloc(p->a, (size_t)b->n_doc * sizeof *s.row_id);
+  if (!s.row_id) {
+    st = err_nomem(e, (size_t)b->n_doc * sizeof *s.row_id);
+    goto out;
+  }
+  for (int32_t d = 0; d < b->n_doc; d++) {
+    size_t at;
+    memcpy(&at, b->name_at.p + (size_t)d * sizeof at, sizeof at);
+    s.row_id[d] = b->names.p + at;
+  }
+  TRY(sample_targets(&s, p->a, e));
+  TRY(p->full(p->ctx, &s, e));
+out:
+  memmove(p->open + i, p->open + i + 1, (size_t)(p->n_open - i - 1) * sizeof *p->open);
+  p->n_open--;
+  if (p->spare) bin_free(b);
+  else {
+    struct buf *all[] = { &b->ids, &b->mask, &b->names, &b->start, &b->weight, &b->name_at };
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) buf_clear(all[k]);
+    b->n_tok = b->n_doc = 0;
+    p->spare = b;
+  }
+  return st;
+}
+
+/* The open sample that the document fills best, or -1. */
+static int best_fit(const struct pack *p, int32_t n) {
+  int best = -1;
+  for (int i = 0; i < p->n_open; i++) {
+    int32_t room = p->context - p->open[i]->n_tok;
+    if (room >= n && (best < 0 || room < p->context - p->open[best]->n_tok)) best = i;
+  }
+  return best;
+}
+
+static enum status open_bin(struct pack *p, int *at, struct err *e) {
+  if (p->n_open == PACK_OPEN) {
+    int fullest = 0;
+    for (int i = 1; i < p->n_open; i++)
+      if (p->open[i]->n_tok > p->open[fullest]->n_tok) fullest = i;
+    enum status st = close_bin(p, fullest, e);
+    if (st != STATUS_OK) return st;
+  }
+  struct bin *b = p->spare ? p->spare : mem_calloc(1, sizeof *b);
+  if (!b) return err_nomem(e, sizeof *b);
+  p->spare = NULL;
+  *at = p->n_open;
+  p->open[p->n_open++] = b;
+  return STATUS_OK;
+}
+
+enum status pack_add(struct pack *p, const int32_t *ids, const unsigned char *mask, size_t n, const char *row_id, float weight, struct err *e) {
+  enum status st = STATUS_OK;
+  int i = p->one_each ? -1 : best_fit(p, (int32_t)n);
+  if (i < 0) TRY(open_bin(p, &i, e));
+  struct bin *b = p->open[i];
+  size_t name = b->names.n;
+  TRY(buf_put(&b->start, &b->n_tok, sizeof b->n_tok, e));
+  TRY(buf_put(&b->ids, ids, n * sizeof *ids, e));
+  TRY(buf_put(&b->mask, mask, n, e));
+  TRY(buf_put(&b->weight, &weight, sizeof weight, e));
+  TRY(buf_put(&b->name_at, &name, sizeof name, e));
+  TRY(buf_put(&b->names, row_id, strlen(row_id) + 1, e));
+  b->n_tok += (int32_t)n;
+  b->n_doc++;
+  if (p->one_each || p->context - b->n_tok < CLOSE_BELOW) TRY(close_bin(p, i, e));
+out:
+  return st;
+}
+
+enum status pack_finish(struct pack *p, struct err *e) {
+  enum status st = STATUS_OK;
+  while (p->n_open && st == STATUS_OK) st = close_bin(p, 0, e);
+  return st;
+}

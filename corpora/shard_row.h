@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A record row as a token document for `shard`: ids, loss mask, weight. Used by shard_stage.c only. */
+#ifndef CORPORA_SHARD_ROW_H
+#define CORPORA_SHARD_ROW_H
+#include "opt.h"
+#include "record.h"
+#include "template.h"
+#include "tokenizer.h"
+
+struct document {
+  struct arena *a;        /* owns all below */
+  struct record rec;
+  struct span id;
+  int32_t *ids;
+  unsigned char *mask;    /* 1 = in the loss; mask[0] is always 0: nothing predicts the first token */
+  size_t n;
+  float weight;
+  const char *reason;     /* why the row is dropped; NULL = keep */
+  struct span teacher, terms, licence; /* of the row's answer and source, for the card; {NULL,0} when absent */
+};
+struct row_rules {
+  const struct tokenizer *tokenizer;
+  const struct chat_template *chat; /* NULL when the tokenizer has none: rows with messages are an error then */
+  int32_t vocab;
+  int weights;                      /* read the field weight */
+  const char *split;                /* NULL = all */
+};
+/* `ids` (with `mask`) as they are; else messages through the template, mask on what the assistant wrote; else text, mask on
+ * all but the first token. Fills everything but a and rec. Thread safe. */
+MUST_USE enum status document_from_row(const struct row_rules *rules, struct document *d, struct err *e);
+#endif

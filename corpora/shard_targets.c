@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A sample is scored as packed sequences, exactly as the student will see it: attention stays inside a document, positions
+ * restart. */
+#include "shard_targets.h"
+#include "decode.h"
+#include "hash.h"
+#include "log.h"
+#include "opt.h"
+#include "pool.h"
+#include "terms.h"
+
+struct targets {
+  struct target_kind kind;
+  struct arena *a, *sample;
+  struct weights *w;
+  struct model *m;
+  struct run *run;
+  const char *name, *identity, *terms;
+  int32_t width;
+};
+
+enum status target_parse(const char *text, struct target_kind *k, struct err *e) {
+  *k = (struct target_kind){ 0, 0 };
+  for (const char *p = text; *p;) {
+    size_t n = strcspn(p, ",");
+    int64_t v = 0;
+    char part[32];
+    if (n >= sizeof part) break;
+    memcpy(part, p, n);
+    part[n] = 0;
+    p += n + (p[n] == ',');
+    if (strcmp(part, "none") == 0 && n == strlen(text)) return STATUS_OK;
+    if (strcmp(part, "hidden") == 0 && !k->hidden) k->hidden = 1;
+    else if (strncmp(part, "topk:", 5) == 0 && !k->top_k && opt_parse_int(part + 5, &v, NULL) == STATUS_OK && v >= 1 && v <= 65535) k->top_k = (int32_t)v;
+    else return err_set(e, STATUS_USAGE, "'--targets %s': expected none, topk:K with K from 1 to 65535, hidden, or topk:K,hidden", text);
+  }
+  return k->top_k || k->hidden ? STATUS_OK : err_set(e, STATUS_USAGE, "'--targets %s': expected none, topk:K, hidden, or topk:K,hidden", text);
+}
+
+static enum status gate(struct targets *t, const char *stated, const char *accept, struct err *e) {
+  struct terms_subject s = { .label = weights_path(t->w), .file = t->name };
+  struct span v;
+  const char *notice = NULL;
+  if (gguf_str(t->w, "general.license", &v)) s.licence = arena_strndup(t->a, v.p, v.n);
+  if (gguf_str(t->w, "general.basename", &v) || gguf_str(t->w, "general.name", &v)) s.name = arena_strndup(t->a, v.p, v.n);
+  enum status st = terms_gate(&s, stated, accept, t->a, &t->terms, &notice, e);
+  if (st == STATUS_OK && notice) log_info("%s", notice);
+  return st;
+}
+
+static enum status same_tokenizer(const char *teacher, const struct weights *w, const struct tokenizer *t, struct err *e) {
+  struct tokenizer *own = NULL;
+  unsigned char a[32], b[32];
+  enum status st;
+  TRY(tokenizer_from_weights(w, &own, e));
+  tokenizer_hash(own, a);
+  tokenizer_hash(t, b);
+  if (memcmp(a, b, 32) != 0)
+    st = err_set(e, STATUS_DATA, "'%s': the teacher's tokenizer (%d tokens) is not that of --tokenizer (%d tokens): its targets would be of other "
+                 "tokens; give the teacher itself as --tokenizer, or a student of its family", teacher, tokenizer_vocab(own), tokenizer_vocab(t));
+out:
+  tokenizer_close(own);
+  return st;
+}
+
+enum status targets_open(const char *teacher, const struct target_kind *k, const struct tokenizer *tok, int32_t context, const char *stated,
+                         const char *accept, struct targets **out, struct err *e) {
+  enum status st = STATUS_OK;
+  unsigned char sha[32];
+  char hex[65];
+  struct targets *t = mem_calloc(1, sizeof *t);
+  *out = t;
+  if (!t) return err_nomem(e, sizeof *t);
+  t->kind = *k;
+  t->a = arena_new(0);
+  t->sample = arena_new(0);
+  if (!t->a || !t->sample) return err_nomem(e, 0);
+  if (strstr(teacher, "://") || strncmp(teacher, "replay:", 7) == 0)
+    return err_set(e, STATUS_USAGE, "'--teacher %s': targets are made by a local teacher; give a GGUF file, a Hugging Face folder or a run folder", teacher);
+  const char *slash = strrchr(teacher, '/');
+  t->name = arena_strndup(t->a, slash && slash[1] ? slash + 1 : teacher, strlen(slash && slash[1] ? slash + 1 : teacher));
+  TRY(weights_open(teacher, &t->w, e));
+  TRY(gate(t, stated, accept, e));
+  TRY(same_tokenizer(teacher, t->w, tok, e));
+  TRY(weights_identity(t->w, sha, e));
+  hash_hex(sha, 32, hex);
+  t->identity = arena_printf(t->a, "sha256:%s %s", hex, kernel_contract());
+  TRY(model_from_weights(t->w, 0, &t->m, e));
+  const struct model_config *c = model_config(t->m);
+  if (c->vocab < tokenizer_vocab(tok) || k->top_k > c->vocab) {
+    st = err_set(e, STATUS_DATA, "'%s': a vocabulary of %d, the tokenizer has %d tokens, top %d was asked for", teacher, c->vocab, tokenizer_vocab(tok), k->top_k);
+    goto out;
+  }
+  if (context > c->max_ctx && c->max_ctx > 0) {
+    st = err_set(e, STATUS_USAGE, "'--context %d': the teacher was made for %d tokens", context, c->max_ctx);
+    goto out;
+  }
+  t->width = k->hidden ? c->hidden : 0;
+  TRY(run_new(t->m, context, 0, &t->run, e));
+  if (!t->name || !t->identity) st = err_nomem(e, 0);
+out:
+  return st;
+}
+
+void targets_close(struct targets *t) {
+  if (!t) return;
+  run_free(t->run);
+  model_close(t->m);
+  weights_close(t->w);
+  arena_free(t->a);
+  arena_free(t->sample);
+  mem_free(t);
+}
+
+const char *targets_name(const struct targets *t) { return t->name; }
+const char *targets_identity(const struct targets *t) { return t->identity; }
+const char *targets_terms(const struct targets *t) { return t->terms; }
+int32_t targets_vocab(const struct targets *t) { return model_config(t->m)->vocab; }
+int32_t targets_hidden(const struct targets *t) { return t->width; }
+
+struct filling {
+  const struct targets *t;
+  struct sample *s;
+  int32_t at;
+};
+
+static enum status take(void *ctx, const struct score_row *r, struct err *e) {
+  struct filling *f = ctx;
+  struct sample *s = f->s;
+  int32_t row = s->doc_start[r->seq] + r->pos;
+  if (f->at >= s->n_target || s->target_pos[f->at] != row)
+    return err_set(e, STATUS_DATA, "the teacher scored token %d, expected token %d", row, f->at < s->n_target ? s->target_pos[f->at] : -1);
+  size_t t = (size_t)f->at++, k = (size_t)s->k, h = (size_t)f->t->width;
+  if (k) {
+    memcpy(s->top_id + t * k, r->top_id, k * sizeof *s->top_id);
+    memcpy(s->top_logprob + t * k, r->top_logprob, k * sizeof *s->top_logprob);
+    s->rest[t] = r->rest;
+  }
+  if (h) memcpy(s->hidden + t * h, r->hidden, h * sizeof *s->hidden);
+  return STATUS_OK;
+}
+
+enum status targets_fill(struct targets *t, struct sample *s, struct err *e) {
+  size_t n = (size_t)s->n_target + 1, k = (size_t)t->kind.top_k, h = (size_t)t->width;
+  struct packed p = { s->ids, NULL, { s->n_tok, s->n_doc, s->doc_start } };
+  struct filling f = { t, s, 0 };
+  arena_reset(t->sample);
+  s->k = t->kind.top_k;
+  unsigned char *want = arena_calloc(t->sample, (size_t)s->n_tok, 1);
+  s->top_id = k ? arena_alloc(t->sample, n * k * sizeof *s->top_id) : NULL;
+  s->top_logprob = k ? arena_alloc(t->sample, n * k * sizeof *s->top_logprob) : NULL;
+  s->rest = k ? arena_alloc(t->sample, n * sizeof *s->rest) : NULL;
+  s->hidden = h ? arena_alloc(t->sample, n * h * sizeof *s->hidden) : NULL;
+  if (!want || (k && (!s->top_id || !s->top_logprob || !s->rest)) || (h && !s->hidden)) return err_nomem(e, n * (k * 8 + h * 4));
+  for (int32_t i = 0; i < s->n_target; i++) want[s->target_pos[i]] = 1;
+  if (s->n_target == 0) return STATUS_OK;
+  enum status st = lease_take(e);
+  if (st != STATUS_OK) return st;
+  st = model_score(t->run, &p, t->kind.top_k, want, take, &f, e);
+  lease_give();
+  if (st == STATUS_OK && f.at != s->n_target) st = err_set(e, STATUS_DATA, "the teacher scored %d of %d positions", f.at, s->n_target);
+  return st;
+}
