@@ -22,11 +22,20 @@ struct cpu_isa {
   void (*micro)(int64_t k, const float *a, int64_t rs, int64_t cs, const float *b, int64_t ldb, float *c, int64_t ldc, int add);
   void (*micro_few)(int64_t k, const float *a, int64_t rs, int64_t cs, const float *b, int64_t ldb, float *c, int64_t ldc, int add);
   void (*pack_transposed)(int64_t k, const float *src, int64_t ld, float *dst); /* dst[l*nr + j] = src[j*ld + l] */
+  /* Spans. exp_sum: sum of exp(x * scale - shift) in a fixed order; exp_store: the values to out (may be x), their sum back. */
+  float (*max_span)(int64_t n, const float *x);
+  double (*exp_sum)(int64_t n, const float *x, float scale, float shift);
+  float (*exp_store)(int64_t n, const float *x, float scale, float shift, float *out);
+  void (*swiglu_forward)(int64_t n, const float *gate, const float *up, float *out);
+  void (*swiglu_backward)(int64_t n, const float *gate, const float *up, const float *dout, float *dgate, float *dup);
 };
 extern struct cpu_isa cpu_isa;
 void cpu_gemm_use_generic(struct cpu_isa *isa);
+void cpu_spans_use_generic(struct cpu_isa *isa);
 void cpu_gemm_use_avx2(struct cpu_isa *isa);
+void cpu_spans_use_avx2(struct cpu_isa *isa);
 void cpu_gemm_use_avx512(struct cpu_isa *isa);
+void cpu_spans_use_avx512(struct cpu_isa *isa);
 
 /* One thread's c(m,n) (+)= a b; a[i * rs + l * cs], b[l * ldb + j] or, when bt, b[j * ldb + l]. A value's bits depend on its
  * row of a, its column of b and k only: not on m, n or where it stands. */
@@ -71,8 +80,6 @@ void cpu_decode(struct kdev *, enum dtype t, int64_t n, const void *src, float *
 void cpu_encode(struct kdev *, enum dtype t, int64_t n, const float *src, void *dst);
 void cpu_rows(struct kdev *, int64_t n, void (*f)(void *ctx, int64_t row, int worker), void *ctx);
 
-void cpu_attention_row(int32_t dh, float scale, const float *q, const float *k, const float *v, int64_t ldkv, int32_t first, int32_t last,
-                       float *o, float *lse);
 /* One thread's decode of n values (whole blocks); what cpu_decode and cpu_gemv are made of. */
 void cpu_decode_span(enum dtype t, int64_t n, const void *src, float *dst);
 #endif

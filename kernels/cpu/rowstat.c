@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Statistics of rows of logits: log-sum-exp, and the exact top k with the log of the remaining mass. One row is one task's
- * work from start to end. Sums run in float over 16 lanes for 256 values at a time, added up in double. */
+ * work from start to end; the sums of exp are cpu_isa's. */
 #include <math.h>
 
 #include "cpu.h"
-
-enum { LANES = 16, SPAN = 256 };
 
 struct job {
   int64_t vocab, k;
@@ -15,45 +13,16 @@ struct job {
   int32_t *ids;
 };
 
-static float row_max(const float *x, int64_t n) {
-  float lane[LANES];
-  int64_t i = 0;
-  for (int l = 0; l < LANES; l++) {
-    lane[l] = -INFINITY;
-  }
-  for (; i + LANES <= n; i += LANES) {
-    for (int l = 0; l < LANES; l++) {
-      lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-    }
-  }
-  for (; i < n; i++) {
-    lane[0] = x[i] > lane[0] ? x[i] : lane[0];
-  }
-  for (int l = 1; l < LANES; l++) {
-    lane[0] = lane[l] > lane[0] ? lane[l] : lane[0];
-  }
-  return lane[0];
-}
-
-/* sum of exp((x - max) * inv_temperature) */
-static double row_exp_sum(const float *x, int64_t n, float max, float inv_temperature) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; i++) {
-    sum += (double)expf((x[i] - max) * inv_temperature);
-  }
-  return sum;
-}
-
 static void lse_row(void *ctx, int64_t row, int worker) {
   const struct job *p = ctx;
   const float *x = p->logits + row * p->vocab;
-  float max = row_max(x, p->vocab);
+  float max = cpu_isa.max_span(p->vocab, x), shift = max * p->inv_temperature;
   (void)worker;
   if (isinf(max)) { /* all -inf, or one +inf: the limit is the maximum itself */
     p->lse[row] = max;
     return;
   }
-  p->lse[row] = (float)((double)max * (double)p->inv_temperature + log(row_exp_sum(x, p->vocab, max, p->inv_temperature)));
+  p->lse[row] = (float)((double)shift + log(cpu_isa.exp_sum(p->vocab, x, p->inv_temperature, shift)));
 }
 
 void cpu_row_lse(struct kdev *d, int64_t n, int64_t vocab, const float *logits, float temperature, float *lse) {

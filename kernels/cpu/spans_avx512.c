@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Spans with exp, compiled for AVX512. */
+#include "spans_vec.h"
+
+void cpu_spans_use_avx512(struct cpu_isa *isa) { use_spans(isa); }
