@@ -71,6 +71,7 @@ struct kernels {
    * Row strides in floats (so q,k,v may be slices of one fused buffer). */
   void (*attention_forward)(struct kdev *d, const struct seqs *s, const struct attn_shape *a, const float *q, int64_t ldq,
                             const float *k, const float *v, int64_t ldkv, float *out, int64_t ldo, float *lse);
+  /* dq, dk, dv are stored, not added to */
   void (*attention_backward)(struct kdev *d, const struct seqs *s, const struct attn_shape *a, const float *q, int64_t ldq,
                              const float *k, const float *v, int64_t ldkv, const float *out, const float *dout, int64_t ldo,
                              const float *lse, float *dq, float *dk, float *dv, void *scratch);
@@ -92,6 +93,10 @@ struct kernels {
   /* top k of each row by (value descending, id ascending): ids(n,k), logprob(n,k) = logit - lse, rest(n) = log of the exact
    * remaining mass (-inf when none); 1 <= k <= vocab */
   void (*row_topk)(struct kdev *d, int64_t n, int64_t vocab, int64_t k, const float *logits, int32_t *ids, float *logprob, float *rest);
+
+  /* out = exp(x * scale - shift) for n values in the calling thread (for row functions inside rows()); out may be x. Returns the
+   * float sum of the values in a fixed order. At most 1.5 units in the last place off; exp(0) = 1 exactly. */
+  float (*exp_span)(int64_t n, const float *x, float scale, float shift, float *out);
 
   /* AdamW on one tensor (Loshchilov & Hutter 2019, decoupled decay applied before the update; step counts from 1):
    * g = grad * grad_scale; p -= lr*wd*p; m,v moments with bias correction; p -= lr * mhat / (sqrt(vhat) + eps) */

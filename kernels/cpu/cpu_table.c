@@ -89,6 +89,7 @@ int kernels_cpu_select(const char *isa) {
   for (int i = 0; i <= last; i++) {
     variants[i].use();
   }
+  table.exp_span = cpu_isa.exp_store;
   cpu_isa.name = table.isa = variants[last].name;
   return isa == NULL || strcmp(table.isa, isa) == 0;
 }

@@ -5,6 +5,8 @@
 
 #include "cpu.h"
 
+enum { SPAN = 256 };
+
 struct job {
   int64_t vocab, k;
   const float *logits;
@@ -60,10 +62,16 @@ static void select_top(const float *x, int64_t vocab, int64_t k, int32_t *ids) {
   for (int64_t i = k / 2 - 1; i >= 0; i--) {
     sift_down(x, ids, k, i);
   }
-  for (int64_t i = k; i < vocab; i++) {
-    if (x[i] > x[ids[0]]) { /* equal values: the earlier id stays */
-      ids[0] = (int32_t)i;
-      sift_down(x, ids, k, 0);
+  for (int64_t from = k; from < vocab; from += SPAN) {
+    int64_t end = cpu_min(from + SPAN, vocab);
+    if (!(cpu_isa.max_span(end - from, x + from) > x[ids[0]])) {
+      continue;
+    }
+    for (int64_t i = from; i < end; i++) {
+      if (x[i] > x[ids[0]]) { /* equal values: the earlier id stays */
+        ids[0] = (int32_t)i;
+        sift_down(x, ids, k, 0);
+      }
     }
   }
   for (int64_t n = k - 1; n > 0; n--) {
@@ -74,26 +82,41 @@ static void select_top(const float *x, int64_t vocab, int64_t k, int32_t *ids) {
   }
 }
 
+/* Sum of exp(x - max) over all but the kept ids. Summed itself: total - kept would lose a small rest. A stretch without a
+ * kept id is one exp_sum; the others go value by value. */
+static double rest_sum(const float *x, int64_t vocab, const int32_t *ids, int64_t k, float max) {
+  float last = x[ids[k - 1]], skip[SPAN];
+  double sum = 0;
+  for (int64_t from = 0; from < vocab; from += SPAN) {
+    int64_t end = cpu_min(from + SPAN, vocab);
+    if (cpu_isa.max_span(end - from, x + from) < last) {
+      sum += cpu_isa.exp_sum(end - from, x + from, 1, max);
+      continue;
+    }
+    for (int64_t i = from; i < end; i++) {
+      int kept = x[i] > last || (x[i] == last && i <= ids[k - 1]);
+      skip[i - from] = kept ? -INFINITY : x[i];
+    }
+    sum += cpu_isa.exp_sum(end - from, skip, 1, max);
+  }
+  return sum;
+}
+
 static void topk_row(void *ctx, int64_t row, int worker) {
   const struct job *p = ctx;
   const float *x = p->logits + row * p->vocab;
   int32_t *ids = p->ids + row * p->k;
   int64_t k = p->k;
-  double kept = 0, rest = 0;
+  double kept = 0;
   (void)worker;
   select_top(x, p->vocab, k, ids);
-  float max = x[ids[0]], last = x[ids[k - 1]];
+  float max = x[ids[0]];
   for (int64_t i = 0; i < k; i++) {
-    kept += (double)expf(x[ids[i]] - max);
+    kept += exp((double)x[ids[i]] - (double)max);
   }
-  for (int64_t i = 0; i < p->vocab; i++) { /* what comes after the last kept one; summed itself, not 1 - kept */
-    if (x[i] < last || (x[i] == last && i > ids[k - 1])) {
-      rest += (double)expf(x[i] - max);
-    }
-  }
-  double lse = log(kept + rest);
+  double rest = rest_sum(x, p->vocab, ids, k, max), lse = log(kept + rest);
   for (int64_t i = 0; i < k; i++) {
-    p->logprob[row * k + i] = (float)((double)(x[ids[i]] - max) - lse);
+    p->logprob[row * k + i] = (float)((double)x[ids[i]] - (double)max - lse);
   }
   p->rest[row] = (float)(rest > 0 ? log(rest) - lse : -INFINITY);
 }

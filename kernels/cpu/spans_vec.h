@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Loops over spans that need exp, in vectors: the body of spans_avx2.c and spans_avx512.c (see cpu.h for what each does).
- * A value's bits never depend on its place in the span. */
+ * A value's bits never depend on its place in the span. x * scale - shift is not fused: with shift = max * scale the largest
+ * value then gives exactly exp(0), however large it is. */
 #include <math.h>
 
 #include "cpu.h"
@@ -25,18 +26,18 @@ static float max_span(int64_t n, const float *x) {
 }
 
 static double exp_sum(int64_t n, const float *x, float scale, float shift) {
-  vf s = v_set(scale), t = v_set(-shift);
+  vf s = v_set(scale), t = v_set(shift);
   double total = 0;
   int64_t i = 0;
   while (i < n) { /* in float for 1,024 values, then on in double */
     int64_t end = cpu_min(i + 1024, n);
     vf a = v_zero(), b = v_zero();
     for (; i + 2 * VL <= end; i += 2 * VL) {
-      a = v_add(a, v_exp(v_fma(v_load(x + i), s, t)));
-      b = v_add(b, v_exp(v_fma(v_load(x + i + VL), s, t)));
+      a = v_add(a, v_exp(v_sub(v_mul(v_load(x + i), s), t)));
+      b = v_add(b, v_exp(v_sub(v_mul(v_load(x + i + VL), s), t)));
     }
     for (; i < end; i += VL) {
-      a = v_add(a, v_exp(v_fma(end - i >= VL ? v_load(x + i) : v_load_head(x + i, end - i, -HUGE_VALF), s, t)));
+      a = v_add(a, v_exp(v_sub(v_mul(end - i >= VL ? v_load(x + i) : v_load_head(x + i, end - i, -HUGE_VALF), s), t)));
     }
     i = end;
     total += (double)v_sum(v_add(a, b));
@@ -45,15 +46,15 @@ static double exp_sum(int64_t n, const float *x, float scale, float shift) {
 }
 
 static float exp_store(int64_t n, const float *x, float scale, float shift, float *out) {
-  vf s = v_set(scale), t = v_set(-shift), sum = v_zero();
+  vf s = v_set(scale), t = v_set(shift), sum = v_zero();
   int64_t i = 0;
   for (; i + VL <= n; i += VL) {
-    vf e = v_exp(v_fma(v_load(x + i), s, t));
+    vf e = v_exp(v_sub(v_mul(v_load(x + i), s), t));
     sum = v_add(sum, e);
     v_store(out + i, e);
   }
   if (i < n) {
-    vf e = v_exp(v_fma(v_load_head(x + i, n - i, -HUGE_VALF), s, t));
+    vf e = v_exp(v_sub(v_mul(v_load_head(x + i, n - i, -HUGE_VALF), s), t));
     sum = v_add(sum, e);
     v_store_head(out + i, n - i, e);
   }
