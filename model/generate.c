@@ -326,7 +326,7 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
     goto out;
   }
   TRY(decoder_new(g.m, g.t, (int)g.o->batch, &d, e));
-  g.progress = progress_new("generate", "rows", 0);
+  g.progress = progress_new("rows", "rows", 0);
   st = decoder_run(d, next, done, &g, e);
   if (st == STATUS_OK) {
     log_info("%llu tokens, %.0f a second", (unsigned long long)g.made, decoder_tokens_per_second(d));

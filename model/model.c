@@ -23,7 +23,28 @@ static enum status check_config(const struct model_config *c, struct err *e) {
   return STATUS_OK;
 }
 
-static enum status lay_out(struct model *m, struct err *e) {
+/* A lean model keeps in the block what is small or read as float32 everywhere: vectors and the output projection. */
+static enum status place_param(struct model *m, size_t i, int64_t n, int64_t *at, struct err *e) {
+  struct param *p = &m->param[i];
+  struct stored *s = &m->stored[i];
+  int found = 0;
+  if (m->lean) {
+    enum status st = model_store(m, i, &found, e);
+    if (st != STATUS_OK) {
+      return st;
+    }
+  }
+  if (found && (int32_t)i != m->head) {
+    p->offset = -1;
+    m->most_floats = s->type != DT_F32 && n > m->most_floats ? n : m->most_floats;
+    return STATUS_OK;
+  }
+  p->offset = *at;
+  *at += (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+  return STATUS_OK;
+}
+
+static enum status list_params(struct model *m, struct err *e) {
   struct tensor_out *t;
   enum status st = model_tensor_list(&m->config, DT_F32, m->arena, &t, &m->n_param, e);
   if (st != STATUS_OK) {
@@ -34,29 +55,47 @@ static enum status lay_out(struct model *m, struct err *e) {
   if (!m->param || !m->stored) {
     return err_nomem(e, m->n_param * sizeof *m->param);
   }
-  int64_t at = 0;
   m->head = -1;
   for (size_t i = 0; i < m->n_param; i++) {
-    int64_t rows = t[i].dim[0], cols = t[i].n_dim > 1 ? t[i].dim[1] : 0, n;
-    if (__builtin_mul_overflow(rows, cols ? cols : 1, &n) || n < 1 || n > INT64_MAX / 64 || at > INT64_MAX / 64) {
-      return err_set(e, STATUS_DATA, "'%s': size %lld x %lld is not usable", t[i].name, (long long)rows, (long long)cols);
-    }
-    m->param[i] = (struct param){t[i].name, at, rows, cols};
-    m->params += n;
-    at += (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    m->param[i] = (struct param){t[i].name, -1, t[i].dim[0], t[i].n_dim > 1 ? t[i].dim[1] : 0};
     if (!strcmp(t[i].name, m->config.tied ? "model.embed_tokens.weight" : "lm_head.weight")) {
       m->head = (int32_t)i;
     }
   }
-  if (m->head < 0) {
-    return err_set(e, STATUS_DATA, "the model has no output projection, expected 'lm_head.weight'");
+  return m->head >= 0 ? STATUS_OK : err_set(e, STATUS_DATA, "the model has no output projection, expected 'lm_head.weight'");
+}
+
+static enum status lay_out(struct model *m, struct err *e) {
+  int64_t at = 0;
+  enum status st = list_params(m, e);
+  for (size_t i = 0; st == STATUS_OK && i < m->n_param; i++) {
+    const struct param *p = &m->param[i];
+    int64_t n;
+    if (__builtin_mul_overflow(p->rows, p->cols ? p->cols : 1, &n) || n < 1 || n > INT64_MAX / 64 || at > INT64_MAX / 64) {
+      return err_set(e, STATUS_DATA, "'%s': size %lld x %lld is not usable", p->name, (long long)p->rows, (long long)p->cols);
+    }
+    m->params += n;
+    st = place_param(m, i, n, &at, e);
+  }
+  if (st != STATUS_OK) {
+    return st;
   }
   m->n_floats = at;
   m->block = mem_block((size_t)at * sizeof(float));
-  return m->block ? STATUS_OK : err_nomem(e, (unsigned long long)at * sizeof(float));
+  if (!m->block) {
+    return err_nomem(e, (unsigned long long)at * sizeof(float));
+  }
+  for (size_t i = 0; i < m->n_param; i++) {
+    struct stored *s = &m->stored[i];
+    if (!s->data) {
+      s->data = m->block + m->param[i].offset;
+      s->type = DT_F32;
+    }
+  }
+  return STATUS_OK;
 }
 
-static enum status model_base(const struct model_config *c, int flags, struct model **out, struct err *e) {
+static enum status model_base(const struct model_config *c, const struct weights *w, int flags, struct model **out, struct err *e) {
   enum status st = check_config(c, e);
   if (st != STATUS_OK) {
     return st;
@@ -67,6 +106,8 @@ static enum status model_base(const struct model_config *c, int flags, struct mo
   }
   m->config = *c;
   m->flags = flags;
+  m->w = w;
+  m->lean = w && !(flags & MODEL_TRAIN);
   m->k = kernels_cpu();
   m->arena = arena_new(0);
   if (!m->arena) {
@@ -110,7 +151,10 @@ static enum status read_all(struct model *m, struct err *e) {
   for (size_t i = 0; i < m->n_param; i++) {
     const struct param *p = &m->param[i];
     const struct tensor *t;
-    TRY(weights_need(m->w, p->name, p->rows, p->cols, &t, e));
+    TRY(weights_need(m->w, p->name, p->rows, p->cols, &t, e)); /* also where the values stay in the file: shape and presence */
+    if (p->offset < 0) {
+      continue;
+    }
     int64_t step = p->cols ? READ_VALUES / p->cols : p->rows;
     step = step < 1 ? 1 : step;
     for (int64_t row = 0; row < p->rows; row += step) {
@@ -152,9 +196,8 @@ enum status model_from_weights(const struct weights *w, int flags, struct model 
   if (!c) {
     return err_set(e, STATUS_DATA, "'%s' has no configuration; give the folder with config.json, or a GGUF file", weights_path(w));
   }
-  st = model_base(c, flags, &m, e);
+  st = model_base(c, w, flags, &m, e);
   if (st == STATUS_OK) {
-    m->w = w;
     st = read_all(m, e);
   }
   if (st != STATUS_OK) {
@@ -182,7 +225,7 @@ enum status model_open(const char *path, int flags, struct model **out, struct e
 }
 
 enum status model_new(const struct model_config *c, uint64_t seed, struct model **out, struct err *e) {
-  enum status st = model_base(c, MODEL_TRAIN, out, e);
+  enum status st = model_base(c, NULL, MODEL_TRAIN, out, e);
   if (st != STATUS_OK) {
     return st;
   }
@@ -224,8 +267,8 @@ const struct kernels *model_kernels(const struct model *m) { return m->k; }
 int64_t model_params(const struct model *m) { return m->params; }
 
 float *model_param_block(struct model *m, int64_t *n_floats) {
-  *n_floats = m->n_floats;
-  return m->block;
+  *n_floats = m->lean ? 0 : m->n_floats;
+  return m->lean ? NULL : m->block;
 }
 
 size_t model_param_count_list(const struct model *m) { return m->n_param; }

@@ -12,19 +12,21 @@
 #include "weights.h"
 
 struct model;
-/* MODEL_STORED keeps the weights in their stored type for decoding beside float32 (teachers); plain = float32 only. */
+/* MODEL_TRAIN: every parameter as float32 in one block that may be changed; needed for backward passes and model_param_block.
+ * Without it (teachers, scoring, generating) matrices stay in the file in their stored type, exact but a fraction of the memory;
+ * only vectors and the output projection are float32. */
 enum { MODEL_TRAIN = 1 };
 MUST_USE enum status model_open(const char *path, int flags, struct model **m, struct err *e);
-MUST_USE enum status model_from_weights(const struct weights *w, int flags, struct model **m, struct err *e);
+MUST_USE enum status model_from_weights(const struct weights *w /* must outlive the model */, int flags, struct model **m, struct err *e);
 MUST_USE enum status model_new(const struct model_config *c, uint64_t seed, struct model **m, struct err *e); /* random start, std 0.02 */
 void model_close(struct model *m);
 const struct model_config *model_config(const struct model *m);
 const struct weights *model_weights(const struct model *m); /* NULL for model_new */
 const struct kernels *model_kernels(const struct model *m);
 int64_t model_params(const struct model *m);          /* floats in the block, without padding */
-float *model_param_block(struct model *m, int64_t *n_floats);
+float *model_param_block(struct model *m, int64_t *n_floats); /* NULL and 0 without MODEL_TRAIN */
 /* One named parameter inside the block (or inside a block of the same layout by its offset). */
-struct param { const char *name; int64_t offset, rows, cols; /* cols = 0: 1-d of `rows` values */ };
+struct param { const char *name; int64_t offset, rows, cols; /* cols = 0: 1-d of `rows` values; offset -1: not in the block */ };
 size_t model_param_count_list(const struct model *m);
 const struct param *model_param_at(const struct model *m, size_t i);
 const struct param *model_param_find(const struct model *m, const char *name);

@@ -14,7 +14,9 @@ struct model {
   int flags;
   struct param *param;
   size_t n_param;
-  struct stored *stored;      /* (n_param), filled when decoding is first planned */
+  struct stored *stored;      /* (n_param) where each parameter is read from, and in which type */
+  int lean;                   /* matrices stay in the file; the block holds vectors and the output projection only */
+  int64_t most_floats;        /* largest matrix that a run has to decode, 0 = none */
   float *block;
   int64_t n_floats;           /* with padding */
   int64_t params;             /* without */
@@ -23,8 +25,11 @@ struct model {
   struct op_list ops;
 };
 
-/* Rows of the stored type in HF order for every parameter (copies only where the file permutes rows). Once per model. */
-MUST_USE enum status model_prepare_stored(struct model *m, struct err *e);
+/* Sets stored[] of parameter i to the file's rows in HF order (a copy only where the file permutes rows). *found = 0 when they
+ * cannot be used as they are. */
+MUST_USE enum status model_store(struct model *m, size_t i, int *found, struct err *e);
+/* Float32 values of parameter i: in the block or the map, else decoded into scratch (most_floats). */
+const float *model_matrix(const struct model *m, int32_t param, float *scratch);
 /* cos_sin(n, head_dim) of positions. */
 void model_rotary(const struct model *m, const int32_t *positions, int64_t n, float *cos_sin);
 MUST_USE enum status rotary_frequencies(const struct model_config *c, struct arena *a, double **inv_freq, struct err *e);

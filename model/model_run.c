@@ -31,6 +31,9 @@ enum status run_new(struct model *m, int64_t max_tok, int flags, struct run **ou
   if (max_tok < 1 || max_tok > INT32_MAX / 2) {
     return err_set(e, STATUS_USAGE, "a run of %lld tokens is not possible", (long long)max_tok);
   }
+  if ((flags & RUN_BACKWARD) && m->lean) {
+    return err_set(e, STATUS_USAGE, "a backward pass needs a model opened with MODEL_TRAIN");
+  }
   struct run *r = mem_calloc(1, sizeof *r);
   if (!r) {
     return err_nomem(e, sizeof *r);
@@ -47,8 +50,10 @@ enum status run_new(struct model *m, int64_t max_tok, int flags, struct run **ou
   }
   TRY(plan_build(&m->ops, m->config.n_layer, flags, r->arena, &r->plan, e));
   TRY(run_memory(r, e));
-  if (flags & PLAN_FEW_ROWS) {
-    TRY(model_prepare_stored(m, e));
+  if (m->most_floats && !(flags & PLAN_FEW_ROWS)) {
+    r->matrix_bytes = (size_t)m->most_floats * sizeof(float);
+    r->matrix = mem_block(r->matrix_bytes);
+    st = r->matrix ? STATUS_OK : err_nomem(e, r->matrix_bytes);
   }
 out:
   if (st != STATUS_OK) {
@@ -69,6 +74,9 @@ void run_free(struct run *r) {
   if (r->scratch) {
     mem_block_free(r->scratch, r->scratch_bytes);
   }
+  if (r->matrix) {
+    mem_block_free(r->matrix, r->matrix_bytes);
+  }
   if (r->logits) {
     mem_block_free(r->logits, r->logits_bytes);
   }
@@ -76,7 +84,7 @@ void run_free(struct run *r) {
   mem_free(r);
 }
 
-uint64_t run_bytes(const struct run *r) { return r->block_bytes + r->scratch_bytes + r->logits_bytes; }
+uint64_t run_bytes(const struct run *r) { return r->block_bytes + r->scratch_bytes + r->logits_bytes + r->matrix_bytes; }
 
 void run_set_tap(struct run *r, tap_fn f, void *ctx) {
   r->tap = f;
@@ -118,7 +126,8 @@ static float *buffer_at(const struct run *r, int32_t b) { return b < 0 ? NULL : 
 
 static struct op_call call_of(const struct run *r, const struct plan_step *s, const struct kv_batch *kv) {
   struct op_call c = {.m = r->m, .op = &r->m->ops.op[s->op], .k = r->m->k, .n = r->seqs.n_tok, .ids = r->ids, .seqs = &r->seqs,
-                      .cos_sin = r->cos_sin, .kv = kv, .few_rows = (r->flags & PLAN_FEW_ROWS) != 0, .scratch = r->scratch};
+                      .cos_sin = r->cos_sin, .kv = kv, .few_rows = (r->flags & PLAN_FEW_ROWS) != 0, .scratch = r->scratch,
+                      .matrix = r->matrix};
   for (int i = 0; i < OP_MAX_IN; i++) {
     c.in[i] = buffer_at(r, s->in[i]);
     c.din[i] = buffer_at(r, s->din[i]);

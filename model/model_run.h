@@ -20,6 +20,8 @@ struct run {
   struct seqs seqs;
   void *scratch;
   size_t scratch_bytes;
+  float *matrix;          /* the weight being used, when weights stay in the file */
+  size_t matrix_bytes;
   float *logits;          /* rows of score.c, made when first needed */
   size_t logits_bytes;
   int skip;

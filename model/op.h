@@ -43,6 +43,7 @@ struct op_call {
   float *dout;               /* may be din[i] for OP_IN_PLACE and OP_RESIDUAL kinds */
   float *grads;              /* block laid out like the parameters */
   void *scratch;
+  float *matrix;             /* room for the largest matrix when weights stay in the file, else NULL */
 };
 
 enum {
@@ -74,9 +75,9 @@ struct op_list {
   int32_t final;      /* final normed hidden state */
 };
 
-/* Pointer helpers (model.c). */
+/* Pointer helpers (model.c). model_param: vectors, and matrices of models opened with MODEL_TRAIN. */
 const float *model_param(const struct model *m, int32_t param);
 float *grads_of(const struct model *m, float *grads, int32_t param);
-/* Weights for decoding: the stored type when the file's rows can be used as they are, else the float32 block. */
+/* Rows of a weight in the type they are stored in: what kernels->gemv reads. */
 const void *model_stored(const struct model *m, int32_t param, enum dtype *type);
 #endif

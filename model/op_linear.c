@@ -26,11 +26,13 @@ static void forward(const struct op_call *c) {
     if (c->out != c->in[1]) {
       memcpy(c->out, c->in[1], (size_t)(c->n * w->rows) * sizeof(float));
     }
-    c->k->gemm_nt(NULL, c->n, w->rows, w->cols, c->in[0], w->cols, model_param(c->m, op->weight), w->cols, c->out, w->rows, 1);
+    c->k->gemm_nt(NULL, c->n, w->rows, w->cols, c->in[0], w->cols, model_matrix(c->m, op->weight, c->matrix), w->cols, c->out,
+                  w->rows, 1);
   } else if (c->few_rows) {
     few_rows(c, w, c->out);
   } else {
-    c->k->gemm_nt(NULL, c->n, w->rows, w->cols, c->in[0], w->cols, model_param(c->m, op->weight), w->cols, c->out, w->rows, 0);
+    c->k->gemm_nt(NULL, c->n, w->rows, w->cols, c->in[0], w->cols, model_matrix(c->m, op->weight, c->matrix), w->cols, c->out,
+                  w->rows, 0);
   }
   if (op->bias >= 0) {
     c->k->bias_forward(NULL, c->n, w->rows, model_param(c->m, op->bias), c->out);

@@ -280,7 +280,7 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
     st = err_set(e, STATUS_USAGE, "--top %lld is above the vocabulary of %d", (long long)s.o->top, model_config(s.m)->vocab);
     goto out;
   }
-  s.progress = progress_new("score", "tok", 0);
+  s.progress = progress_new("rows", "tok", 0);
   st = read_rows(&s, e);
 out:
   progress_free(s.progress);
