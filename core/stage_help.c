@@ -23,24 +23,27 @@ static enum status usage_line(const struct stage *s, struct buf *b, struct err *
                     after, s->summary);
 }
 
-/* Paragraphs are wrapped; lines that begin with a blank (examples) stay as they are. */
+/* Paragraphs are wrapped anew; lines that begin with a blank (examples) stay as they are. */
 static enum status put_details(const char *text, struct buf *b, struct err *e) {
   enum status st = STATUS_OK;
-  struct arena *a = arena_new(0);
-  if (a == NULL) return err_nomem(e, 0);
+  struct buf paragraph = { 0 };
   while (*text) {
     size_t n = strcspn(text, "\n");
-    char *line = arena_strndup(a, text, n);
-    if (line == NULL) {
-      st = err_nomem(e, n);
-      goto out;
+    int verbatim = n == 0 || *text == ' ', ends = text[n] == '\0' || text[n + 1] == '\n' || text[n + 1] == ' ' || text[n + 1] == '\0';
+    if (verbatim) {
+      TRY(buf_printf(b, e, "%.*s\n", (int)n, text));
+    } else {
+      if (paragraph.n) TRY(buf_putc(&paragraph, ' ', e));
+      TRY(buf_put(&paragraph, text, n, e));
+      if (ends) {
+        TRY(opt_wrap(b, paragraph.p, 0, e));
+        buf_clear(&paragraph);
+      }
     }
-    if (n == 0 || *line == ' ') TRY(buf_printf(b, e, "%s\n", line));
-    else TRY(opt_wrap(b, line, 0, e));
     text += n + (text[n] == '\n');
   }
 out:
-  arena_free(a);
+  buf_free(&paragraph);
   return st;
 }
 

@@ -51,6 +51,7 @@ struct fetch {
   struct split_options split;
   struct arena *row; /* memory of one document */
   struct buf line, meta;
+  const struct record *carried; /* row whose passages are written, NULL for documents */
   uint64_t refused, short_passages;
 };
 
@@ -138,7 +139,7 @@ out:
 
 static int reserved(struct span key)
 {
-  static const char *const names[] = { "source", "sha256", "kind", "licence", "document", "part", NULL };
+  static const char *const names[] = { "source", "folder", "sha256", "kind", "licence", "document", "part", NULL };
   for (const char *const *n = names; *n != NULL; n++) {
     if (span_is(key, *n)) {
       return 1;
@@ -184,6 +185,22 @@ struct passage {
   size_t made;
 };
 
+/* Passages of a row keep the fields that fetch does not own (split, scores ...) byte for byte. */
+static enum status put_carried(struct fetch *f, struct buf *b, struct err *e)
+{
+  enum status st = STATUS_OK;
+  for (size_t i = 0; f->carried != NULL && i < f->carried->n_fields; i++) {
+    const struct field *x = &f->carried->field[i];
+    if (span_key_is(x->key, "id") || span_key_is(x->key, "text") || span_key_is(x->key, "meta")) {
+      continue;
+    }
+    TRY(buf_printf(b, e, ",\"%.*s\":", (int)x->key.n, x->key.p));
+    TRY(buf_put(b, x->value.p, x->value.n, e));
+  }
+out:
+  return st;
+}
+
 static enum status write_passage(void *ctx, struct span text, size_t index, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -215,7 +232,9 @@ static enum status write_passage(void *ctx, struct span text, size_t index, stru
     TRY(json_put_cstr(b, p->id, e));
     TRY(buf_printf(b, e, ",\"part\":\"%zu\"", index));
   }
-  TRY(buf_puts(b, "}}", e));
+  TRY(buf_putc(b, '}', e));
+  TRY(put_carried(f, b, e));
+  TRY(buf_putc(b, '}', e));
   TRY(ctx_write(f->c, (struct span){ b->p, b->n }, e));
 out:
   return st;
@@ -262,6 +281,20 @@ out:
   return st;
 }
 
+/* Name of the folder a document lies in, {NULL,0} at the top: what `curate --split meta.folder` groups by. */
+static struct span folder_of(const char *uri)
+{
+  const char *end = strrchr(uri, '/');
+  if (end == NULL || end == uri) {
+    return (struct span){ NULL, 0 };
+  }
+  const char *start = end;
+  while (start > uri && start[-1] != '/') {
+    start--;
+  }
+  return (struct span){ start, (size_t)(end - start) };
+}
+
 static enum status on_document(void *ctx, const struct document *d, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -274,6 +307,7 @@ static enum status on_document(void *ctx, const struct document *d, struct err *
   buf_clear(&f->meta);
   hash_hex(d->sha256, 32, hex);
   TRY(put_meta_cstr(&f->meta, "source", d->uri, e));
+  TRY(put_meta(&f->meta, "folder", folder_of(d->uri), e));
   TRY(put_meta_cstr(&f->meta, "sha256", hex, e));
   TRY(put_meta_cstr(&f->meta, "kind", d->kind, e));
   if (f->o->front_matter && cut_front_matter(&text, &yaml)) {
@@ -411,7 +445,10 @@ static enum status take_row(struct fetch *f, const char *uri, const char *where,
     return err_nomem(e, 64);
   }
   if (raw.p != NULL && f->split.unit != SPLIT_NONE) {
-    return write_document(f, where, text, name, e);
+    f->carried = &r;
+    st = write_document(f, where, text, name, e);
+    f->carried = NULL;
+    return st;
   }
   TRY(pass_row(f, &r, name, e));
   ledger_in(ctx_ledger(f->c), (struct span){ where, strlen(where) });
