@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What teacher.c (journal, order, terms) and the dialects (teacher_*.c) share. "Things to do to add a dialect": write
+ * teacher_NAME.c with a `const struct dialect dialect_NAME`, add it to the table in teacher.c; it needs open, body, parse, run. */
+#ifndef FETCH_TEACHER_DIALECT_H
+#define FETCH_TEACHER_DIALECT_H
+#include "book.h"
+#include "teacher.h"
+#include "terms.h"
+
+/* One question on its way. The dialect gets it from teacher_pull and gives it back through teacher_answered or teacher_failed. */
+struct ask {
+  struct question q;
+  struct buf body;       /* exact request: what the journal compares */
+  unsigned char key[32];
+  struct arena *a;       /* memory of this question and its answer; the dialect may use it too */
+  void *dialect;         /* the dialect's own, reset to NULL before each pull */
+  /* teacher.c's: */
+  int state;
+  int followers;         /* same question further back in the window waits for this one */
+  struct ask *leader;
+  struct span answer;    /* journal form */
+  struct answer out;
+};
+
+struct dialect {
+  const char *name;
+  int needs_book;
+  int (*matches)(const char *spec); /* asked in table order */
+  /* Sets t->name, t->identity, t->subject (cheaply: the terms gate stands between open and ready). */
+  enum status (*open)(struct teacher *t, struct err *e);
+  enum status (*ready)(struct teacher *t, struct err *e); /* load, connect; may be NULL */
+  void (*close)(struct teacher *t);
+  enum status (*body)(const struct teacher *t, const struct question *q, struct buf *out, struct err *e);
+  /* Journal form -> answer (arena memory). STATUS_DATA when it is malformed. */
+  enum status (*parse)(const struct teacher *t, struct span answer, const struct question *q, struct arena *a, struct answer *out, struct err *e);
+  enum status (*run)(struct teacher *t, struct err *e);
+};
+
+struct teacher {
+  const struct dialect *d;
+  const struct dialect *body_of; /* whose body and parse are used: d, or the recorded one for replay */
+  struct teacher_options o;
+  struct arena *a;
+  struct book *book;             /* journal, NULL = none */
+  char *name, *identity, *model, *template_name;
+  const char *terms;
+  struct terms_subject subject;
+  void *state;                   /* the dialect's own */
+  uint64_t asked, from_book;
+  /* one run: */
+  question_next next;
+  answer_done done;
+  void *ctx;
+  struct ask **ring;             /* window, oldest first */
+  size_t ring_n, ring_head, ring_cap;
+  size_t window_bytes;
+  struct ask *spare;             /* finished asks, chained through leader, used again */
+  int ended, uncommitted;
+};
+
+/* *got = 1: *ask is to be asked; 0: no more, ever; -1: none now (input would block with wait = 0, or the window is full: call
+ * teacher_turn and ask again after some answers). Questions that the journal answers are not handed out. */
+MUST_USE enum status teacher_pull(struct teacher *t, int wait, struct ask **ask, int *got, struct err *e);
+/* answer: journal form, copied. STATUS_DATA when it does not parse (the ask stays open: ask again or fail it). meta: JSON for the book. */
+MUST_USE enum status teacher_answered(struct teacher *t, struct ask *ask, struct span answer, struct span meta, struct err *e);
+void teacher_failed(struct teacher *t, struct ask *ask, enum status why, const char *reason);
+/* Commits what was answered and passes on in order what can be; may sleep on a full pipe. */
+MUST_USE enum status teacher_turn(struct teacher *t, struct err *e);
+
+/* {"temperature":0.7,...} with what differs from plain greedy decoding; max_tokens and seed always. */
+MUST_USE enum status teacher_put_sampling(const struct sampling *s, struct buf *out, struct err *e);
+/* Same members without braces, each with a comma in front, as request parameters of a server. */
+MUST_USE enum status teacher_put_parameters(const struct sampling *s, struct buf *out, struct err *e);
+
+extern const struct dialect dialect_openai, dialect_local, dialect_replay;
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The option rows of every stage that asks a teacher: put TEACHER_OPTION_ROWS(STRUCT, FIELD) into the stage's table, where FIELD is
+ * the struct teacher_options inside STRUCT. Defaults of temperature and length differ between stages. */
+#ifndef FETCH_TEACHER_OPTIONS_H
+#define FETCH_TEACHER_OPTIONS_H
+#include "opt.h"
+#define TEACHER_OPTION_ROWS(stru, f, dflt_temperature, dflt_max_tokens) \
+  OPT_ROW(stru, f.teacher, "teacher", 't', OPT_STR, NULL, NULL, "T", "GGUF file, Hugging Face folder, run folder, http(s)://host/v1#model or replay:BOOK"), \
+  OPT_ROW(stru, f.teacher_terms, "teacher-terms", 0, OPT_STR, NULL, NULL, "ID", "licence or terms of the teacher, such as apache-2.0"), \
+  OPT_ROW(stru, f.temperature, "temperature", 0, OPT_NUM, dflt_temperature, "0..5", "X", "sampling temperature; 0 takes the likeliest token"), \
+  OPT_ROW(stru, f.top_p, "top-p", 0, OPT_NUM, "1", "0..1", "X", "sample from the likeliest tokens that make up this probability"), \
+  OPT_ROW(stru, f.top_k, "top-k", 0, OPT_INT, "0", "0..1000000", "N", "sample from the N likeliest tokens; 0 is off"), \
+  OPT_ROW(stru, f.min_p, "min-p", 0, OPT_NUM, "0", "0..1", "X", "leave out tokens less likely than this part of the likeliest"), \
+  OPT_ROW(stru, f.repetition_penalty, "repetition-penalty", 0, OPT_NUM, "1", "0.1..10", "X", "divide the logits of tokens already there; 1 is off"), \
+  OPT_ROW(stru, f.max_tokens, "max-tokens", 0, OPT_INT, dflt_max_tokens, "1..1000000", "N", "longest answer"), \
+  OPT_ROW(stru, f.stop, "stop", 0, OPT_LIST, NULL, NULL, "TEXT", "end the answer before this text"), \
+  OPT_ROW(stru, f.seed, "seed", 0, OPT_INT, "1", "0..", "N", "seed of the sampling; each row has its own stream"), \
+  OPT_ROW(stru, f.chat_template, "chat-template", 0, OPT_STR, NULL, NULL, "NAME", "chat template of a local teacher when it is not recognised"), \
+  OPT_ROW(stru, f.batch, "batch", 0, OPT_INT, "16", "1..64", "N", "questions a local teacher works on at once (never changes an answer)"), \
+  OPT_ROW(stru, f.concurrency, "concurrency", 0, OPT_INT, "16", "1..4096", "N", "requests in flight to a server"), \
+  OPT_ROW(stru, f.retries, "retries", 0, OPT_INT, "8", "0..1000", "N", "further attempts for a question after a transient failure"), \
+  OPT_ROW(stru, f.timeout_s, "timeout", 0, OPT_NUM, "600", "0.1..86400", "SECONDS", "time limit of one request"), \
+  OPT_ROW(stru, f.outage_s, "outage", 0, OPT_NUM, "600", "0..86400", "SECONDS", "how long to wait for a server that went away (5 s when it never answered)"), \
+  OPT_ROW(stru, f.key_env, "key-env", 0, OPT_STR, NULL, NULL, "VAR", "environment variable that holds the API key [OPENAI_API_KEY]"), \
+  OPT_ROW(stru, f.ca_file, "ca-file", 0, OPT_STR, NULL, NULL, "FILE", "certificate authorities for https")
+#endif

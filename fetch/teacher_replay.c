@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Dialect `replay:BOOK[#NAME]`: answers from a recorded book only. The book's "teacher" notes say who was asked and how, so that
+ * the same requests are built again without the weights or the network; a question that was not recorded fails. */
+#include "json.h"
+#include "teacher_dialect.h"
+
+struct replay {
+  struct book *book;
+  char *want; /* NAME after '#', or NULL */
+  int found, others;
+};
+
+static int replay_matches(const char *spec)
+{
+  return strncmp(spec, "replay:", 7) == 0;
+}
+
+static char *copy_of(struct arena *a, const struct json *j, const char *key)
+{
+  const char *v = json_cstr(json_get(j, key), NULL);
+  return v ? arena_printf(a, "%s", v) : NULL;
+}
+
+/* The teacher wanted; of two identities under one name the one used last. */
+static enum status read_note(void *ctx, struct span note, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct teacher *t = ctx;
+  struct replay *r = t->state;
+  struct json *j = NULL;
+  TRY(json_parse(note, "book", &j, e));
+  const char *name = json_cstr(json_get(j, "name"), ""), *dialect = json_cstr(json_get(j, "dialect"), "");
+  if (r->want != NULL && strcmp(r->want, name) != 0) {
+    goto out;
+  }
+  r->others |= r->found && strcmp(t->name, name) != 0;
+  r->found = 1;
+  t->body_of = strcmp(dialect, "openai") == 0 ? &dialect_openai : &dialect_local;
+  t->name = copy_of(t->a, j, "name");
+  t->identity = copy_of(t->a, j, "identity");
+  t->model = copy_of(t->a, j, "model");
+  t->template_name = copy_of(t->a, j, "template");
+  t->terms = copy_of(t->a, j, "terms");
+  if (t->name == NULL || t->identity == NULL || t->terms == NULL) {
+    st = err_set(e, STATUS_DATA, "'%s': a teacher note without name, identity or terms", t->o.teacher);
+  }
+out:
+  json_free(j);
+  return st;
+}
+
+static enum status replay_open(struct teacher *t, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct replay *r = arena_calloc(t->a, 1, sizeof *r);
+  const char *path = t->o.teacher + 7, *hash = strrchr(path, '#');
+  char *folder = arena_strndup(t->a, path, hash ? (size_t)(hash - path) : strlen(path));
+  if (r == NULL || folder == NULL) {
+    return err_nomem(e, sizeof *r);
+  }
+  r->want = hash ? arena_printf(t->a, "%s", hash + 1) : NULL;
+  t->state = r;
+  TRY(book_open(folder, BOOK_READ, &r->book, e));
+  TRY(book_notes(r->book, "teacher", read_note, t, e));
+  if (!r->found) {
+    st = err_set(e, STATUS_DATA, "'%s': no recorded teacher%s%s", folder, r->want ? " named " : "", r->want ? r->want : "");
+  } else if (r->others) {
+    st = err_set(e, STATUS_USAGE, "'%s': more than one teacher was recorded; name one as replay:BOOK#NAME", folder);
+  }
+  t->book = r->book;
+out:
+  return st;
+}
+
+static void replay_close(struct teacher *t)
+{
+  struct replay *r = t->state;
+  if (r != NULL && r->book != NULL) {
+    (void)!book_close(r->book, NULL);
+  }
+}
+
+static enum status replay_body(const struct teacher *t, const struct question *q, struct buf *out, struct err *e)
+{
+  return t->body_of->body(t, q, out, e);
+}
+
+static enum status replay_parse(const struct teacher *t, struct span s, const struct question *q, struct arena *a, struct answer *out, struct err *e)
+{
+  return t->body_of->parse(t, s, q, a, out, e);
+}
+
+static enum status replay_run(struct teacher *t, struct err *e)
+{
+  enum status st = STATUS_OK;
+  for (int got = 1; got != 0;) {
+    struct ask *ask = NULL;
+    TRY(teacher_pull(t, t->ring_n == 0, &ask, &got, e));
+    if (got == 1) {
+      teacher_failed(t, ask, STATUS_DATA, "not in the book");
+    }
+    if (got != 1 || t->ring_n > 256) {
+      TRY(teacher_turn(t, e));
+    }
+  }
+out:
+  return st;
+}
+
+const struct dialect dialect_replay = {
+  .name = "replay",
+  .matches = replay_matches,
+  .open = replay_open,
+  .close = replay_close,
+  .body = replay_body,
+  .parse = replay_parse,
+  .run = replay_run,
+};
