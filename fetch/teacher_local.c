@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Dialect `local`: a model of this machine (GGUF, Hugging Face folder, run folder) through model/decode.h. One stage of the
+ * machine computes at a time (the lease of core/pool.h), so this file never sleeps on input or output while it holds the
+ * lease: questions are gathered before it is taken, and answers are passed on with the lease given back. */
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "hash.h"
+#include "json.h"
+#include "kernel.h"
+#include "log.h"
+#include "pool.h"
+#include "stop.h"
+#include "teacher_dialect.h"
+#include "template.h"
+
+#define ROUND_BATCHES 16  /* questions gathered for one turn of the lease, in batches: keeps the batch full to its end */
+#define GATHER_WAIT_MS 2000 /* with some questions gathered, how long to wait for more */
+#define PASS_ON_EVERY 0.5 /* seconds between answers passed on in the middle of a round */
+
+struct local {
+  struct weights *w;
+  struct model *m;
+  struct tokenizer *tok;
+  const struct chat_template *row;
+  struct decoder *dec;
+  int32_t stop_id[16];
+  size_t n_stop;
+  struct ask **queue; /* gathered, in order */
+  size_t queue_n, queue_at, queue_cap;
+  int ended;
+  double passed_on;
+  uint64_t prompt_tok, made_tok;
+};
+
+static int local_matches(const char *spec)
+{
+  (void)spec;
+  return 1; /* last row: anything else is a path, and opening it says what is wrong */
+}
+
+static char *gguf_text(struct teacher *t, const struct weights *w, const char *key)
+{
+  struct span v;
+  return gguf_str(w, key, &v) && v.n > 0 ? arena_strndup(t->a, v.p, v.n) : NULL;
+}
+
+/* Last part of the path without trailing slashes. */
+static char *base_name(struct arena *a, const char *path)
+{
+  size_t n = strlen(path);
+  while (n > 1 && path[n - 1] == '/') {
+    n--;
+  }
+  size_t i = n;
+  while (i > 0 && path[i - 1] != '/') {
+    i--;
+  }
+  return arena_strndup(a, path + i, n - i);
+}
+
+static enum status local_open(struct teacher *t, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct stat s;
+  unsigned char sha[32];
+  char hex[65];
+  struct local *l = arena_calloc(t->a, 1, sizeof *l);
+  if (l == NULL) {
+    return err_nomem(e, sizeof *l);
+  }
+  t->state = l;
+  if (stat(t->o.teacher, &s) != 0) {
+    return err_sys(e, STATUS_USAGE, "'--teacher %s'", t->o.teacher);
+  }
+  TRY(weights_open(t->o.teacher, &l->w, e));
+  TRY(tokenizer_from_weights(l->w, &l->tok, e));
+  TRY(template_find(t->o.chat_template, l->tok, &l->row, e));
+  TRY(weights_identity(l->w, sha, e));
+  hash_hex(sha, 32, hex);
+  t->template_name = arena_printf(t->a, "%s", template_name(l->row));
+  t->identity = arena_printf(t->a, "local:%s:%s", hex, kernel_contract());
+  t->subject.file = base_name(t->a, t->o.teacher);
+  t->subject.licence = gguf_text(t, l->w, "general.license");
+  t->subject.name = gguf_text(t, l->w, "general.basename");
+  t->name = arena_printf(t->a, "%s", t->subject.file ? t->subject.file : "");
+  if (!t->template_name || !t->identity || !t->subject.file || !t->name) {
+    st = err_nomem(e, 256);
+  }
+out:
+  return st;
+}
+
+static enum status local_ready(struct teacher *t, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct local *l = t->state;
+  int32_t extra[8];
+  const struct model_config *c;
+  TRY(model_from_weights(l->w, 0, &l->m, e));
+  TRY(decoder_new(l->m, l->tok, (int)t->o.batch, &l->dec, e));
+  c = model_config(l->m);
+  if (c->eos >= 0) {
+    l->stop_id[l->n_stop++] = c->eos;
+  }
+  for (int32_t i = 0; i < c->n_eos_extra && l->n_stop < 8; i++) {
+    l->stop_id[l->n_stop++] = c->eos_extra[i];
+  }
+  size_t n = template_stop_ids(l->row, l->tok, extra);
+  for (size_t i = 0; i < n && l->n_stop < 16; i++) {
+    l->stop_id[l->n_stop++] = extra[i];
+  }
+  l->queue_cap = (size_t)t->o.batch * ROUND_BATCHES;
+  l->queue = arena_calloc(t->a, l->queue_cap, sizeof *l->queue);
+  if (l->queue == NULL) {
+    st = err_nomem(e, l->queue_cap * sizeof *l->queue);
+  }
+out:
+  return st;
+}
+
+static void local_close(struct teacher *t)
+{
+  struct local *l = t->state;
+  if (l == NULL) {
+    return;
+  }
+  if (l->made_tok > 0) {
+    log_debug("teacher: %llu prompt tokens, %llu answer tokens", (unsigned long long)l->prompt_tok, (unsigned long long)l->made_tok);
+  }
+  decoder_free(l->dec);
+  model_close(l->m);
+  tokenizer_close(l->tok);
+  weights_close(l->w);
+}
+
+static enum status local_body(const struct teacher *t, const struct question *q, struct buf *b, struct err *e)
+{
+  enum status st = STATUS_OK;
+  TRY(buf_puts(b, "{\"template\":", e));
+  TRY(json_put_cstr(b, t->template_name, e));
+  TRY(buf_puts(b, ",\"messages\":", e));
+  TRY(buf_put(b, q->messages.p, q->messages.n, e));
+  if (q->tools.n > 0) {
+    TRY(buf_puts(b, ",\"tools\":", e));
+    TRY(buf_put(b, q->tools.p, q->tools.n, e));
+  }
+  TRY(teacher_put_parameters(&q->sampling, b, e));
+  TRY(buf_putc(b, '}', e));
+out:
+  return st;
+}
+
+static enum status local_parse(const struct teacher *t, struct span text, const struct question *q, struct arena *a, struct answer *out, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct json *root = NULL;
+  (void)t;
+  (void)q;
+  TRY(json_parse(text, "answer", &root, e));
+  const struct json *content = json_get(root, "content");
+  if (json_type(content) != JSON_STRING) {
+    st = err_set(e, STATUS_DATA, "no string at content");
+    goto out;
+  }
+  struct span c = json_str(content);
+  char *copy = arena_strndup(a, c.p ? c.p : "", c.n);
+  if (copy == NULL) {
+    st = err_nomem(e, c.n);
+    goto out;
+  }
+  out->content = (struct span){ copy, c.n };
+  out->finish = strcmp(json_cstr(json_get(root, "finish"), "stop"), "length") == 0 ? "length" : "stop";
+out:
+  json_free(root);
+  return st;
+}
+
+/* Prompt tokens of a question; a prompt that leaves no room for an answer fails here. */
+static enum status prepare(struct teacher *t, struct ask *k, int *ok, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct local *l = t->state;
+  struct json *messages = NULL, *tools = NULL;
+  struct err own = { 0 };
+  struct tokens *prompt = arena_calloc(k->a, 1, sizeof *prompt);
+  unsigned char *mask = NULL;
+  *ok = 0;
+  if (prompt == NULL) {
+    return err_nomem(e, sizeof *prompt);
+  }
+  TRY(json_parse(k->q.messages, "messages", &messages, e));
+  if (k->q.tools.n > 0) {
+    TRY(json_parse(k->q.tools, "tools", &tools, e));
+  }
+  st = template_tokens(l->row, l->tok, messages, tools, 1, k->a, prompt, &mask, &own);
+  if (st == STATUS_DATA) {
+    st = STATUS_OK;
+    log_warn("a question does not fit the chat template: %s", own.msg);
+    teacher_failed(t, k, STATUS_DATA, "chat template");
+    goto out;
+  }
+  if (st != STATUS_OK) {
+    err_set(e, st, "%s", own.msg);
+    goto out;
+  }
+  if (prompt->n == 0 || (int64_t)prompt->n >= model_config(l->m)->max_ctx) {
+    teacher_failed(t, k, STATUS_LIMIT, "prompt too long");
+    goto out;
+  }
+  k->dialect = prompt;
+  *ok = 1;
+out:
+  json_free(messages);
+  json_free(tools);
+  return st;
+}
+
+/* Fills the queue; called without the lease, so that an upstream stage may compute meanwhile. A full queue keeps the batch full
+ * nearly to its end; but when input dries up, a small one is better than waiting. */
+static enum status gather(struct teacher *t, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct local *l = t->state;
+  l->queue_n = l->queue_at = 0;
+  while (!l->ended && l->queue_n < l->queue_cap) {
+    struct ask *k = NULL;
+    int got, ok;
+    TRY(teacher_pull(t, l->queue_n == 0, &k, &got, e));
+    if (got == 1) {
+      TRY(prepare(t, k, &ok, e));
+      if (ok) {
+        l->queue[l->queue_n++] = k;
+      }
+      continue;
+    }
+    l->ended = got == 0;
+    int full = t->ring_n == t->ring_cap;
+    TRY(teacher_turn(t, e)); /* answers from the book may stand in front */
+    if (got < 0 && l->queue_n > 0) {
+      struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
+      if (full || poll(&p, 1, GATHER_WAIT_MS) == 0) {
+        break;
+      }
+      if (stop_requested()) {
+        return err_set(e, STATUS_STOPPED, "stopped by a signal");
+      }
+    }
+  }
+out:
+  return st;
+}
+
+static enum status give_job(void *ctx, struct decode_job *job, int *got, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct teacher *t = ctx;
+  struct local *l = t->state;
+  struct ask *k = NULL;
+  *got = 0;
+  if (stop_requested()) {
+    return err_set(e, STATUS_STOPPED, "stopped by a signal");
+  }
+  if (l->queue_at < l->queue_n) {
+    k = l->queue[l->queue_at++];
+  }
+  while (k == NULL && !l->ended) { /* top up with what is there already */
+    int have, ok = 0;
+    TRY(teacher_pull(t, 0, &k, &have, e));
+    if (have != 1) {
+      l->ended = have == 0;
+      return STATUS_OK;
+    }
+    TRY(prepare(t, k, &ok, e));
+    k = ok ? k : NULL;
+  }
+  if (k != NULL) {
+    const struct tokens *prompt = k->dialect;
+    *job = (struct decode_job){ prompt->id, prompt->n, k->q.sampling, l->stop_id, l->n_stop, k };
+    *got = 1;
+  }
+out:
+  return st;
+}
+
+static enum status take_result(void *ctx, const struct decode_job *job, const struct decode_result *r, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct teacher *t = ctx;
+  struct local *l = t->state;
+  struct ask *k = job->user;
+  struct buf answer = { 0 }, meta = { 0 };
+  if (stop_requested()) {
+    return err_set(e, STATUS_STOPPED, "stopped by a signal");
+  }
+  TRY(buf_puts(&answer, "{\"content\":", e));
+  TRY(json_put_string(&answer, r->text, e));
+  TRY(buf_printf(&answer, e, ",\"finish\":\"%s\"}", r->finish == FINISH_STOP ? "stop" : "length"));
+  TRY(buf_puts(&meta, "{\"teacher\":", e));
+  TRY(json_put_cstr(&meta, t->name, e));
+  TRY(buf_printf(&meta, e, ",\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu},\"time\":%lld}", job->n_prompt, r->n, (long long)time(NULL)));
+  l->prompt_tok += job->n_prompt;
+  l->made_tok += r->n;
+  TRY(teacher_answered(t, k, (struct span){ answer.p, answer.n }, (struct span){ meta.p, meta.n }, e));
+  if (clock_seconds() - l->passed_on > PASS_ON_EVERY) {
+    lease_give(); /* passing on may sleep on a full pipe whose reader waits for the lease */
+    st = teacher_turn(t, e);
+    l->passed_on = clock_seconds();
+    if (st == STATUS_OK) {
+      st = lease_take(e);
+    }
+  }
+out:
+  buf_free(&answer);
+  buf_free(&meta);
+  return st;
+}
+
+static enum status local_run(struct teacher *t, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct local *l = t->state;
+  l->ended = 0;
+  while (!l->ended) {
+    TRY(gather(t, e));
+    if (l->queue_n > 0) {
+      TRY(lease_take(e));
+      l->passed_on = clock_seconds();
+      st = decoder_run(l->dec, give_job, take_result, t, e);
+      lease_give();
+      if (st != STATUS_OK) {
+        goto out;
+      }
+    }
+    TRY(teacher_turn(t, e));
+  }
+out:
+  return st;
+}
+
+const struct dialect dialect_local = {
+  .name = "local",
+  .matches = local_matches,
+  .open = local_open,
+  .ready = local_ready,
+  .close = local_close,
+  .body = local_body,
+  .parse = local_parse,
+  .run = local_run,
+};
