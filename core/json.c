@@ -29,8 +29,17 @@
 #include "file.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* jansson reports most failed allocations as bad syntax; this tells them apart. */
+static _Thread_local int starved;
+
+static void *noting_alloc(size_t n) {
+  void *p = mem_alloc(n);
+  starved |= p == NULL;
+  return p;
+}
+
 static void setup(void) {
-  json_set_alloc_funcs(mem_alloc, mem_free);
+  json_set_alloc_funcs(noting_alloc, mem_free);
   json_object_seed(0);
 }
 static const json_t *node(const struct json *j) { return (const json_t *)(const void *)j; }
@@ -79,6 +88,7 @@ enum status json_parse(struct span text, const char *what, struct json **root, s
   /* jansson's stream skips a raw NUL behind a number */
   const char *nul = text.n ? memchr(text.p, 0, text.n) : NULL;
   if (nul) return err_set(e, STATUS_DATA, "'%s': not valid JSON at byte %zu: found byte 0x00", what, (size_t)(nul - text.p) + 1);
+  starved = 0;
   json_t *j = json_loadb(text.p ? text.p : "", text.n, flags, &je);
   if (!j && strstr(je.text, "invalid Unicode")) {
     copy = mem_strndup(text.p, text.n);
@@ -89,7 +99,7 @@ enum status json_parse(struct span text, const char *what, struct json **root, s
   }
   if (!j && json_error_code(&je) == json_error_numeric_overflow && strstr(je.text, "integer"))
     j = json_loadb(text.p, text.n, flags | JSON_DECODE_INT_AS_REAL, &je);
-  if (!j && json_error_code(&je) == json_error_out_of_memory) st = err_nomem(e, text.n);
+  if (!j && (starved || json_error_code(&je) == json_error_out_of_memory)) st = err_nomem(e, text.n);
   else if (!j && text.n == 0) st = err_set(e, STATUS_DATA, "'%s': empty, expected JSON", what);
   else if (!j) st = err_set(e, STATUS_DATA, "'%s': not valid JSON at byte %d (line %d): %s", what, je.position, je.line, je.text);
   mem_free(copy);
