@@ -2,12 +2,14 @@
  * Dialect `replay:BOOK[#NAME]`: answers from a recorded book only. The book's "teacher" notes say who was asked and how, so that
  * the same requests are built again without the weights or the network; a question that was not recorded fails. */
 #include "json.h"
+#include "log.h"
 #include "teacher_dialect.h"
 
 struct replay {
   struct book *book;
   char *want; /* NAME after '#', or NULL */
   int found, others;
+  uint64_t missing;
 };
 
 static int replay_matches(const char *spec)
@@ -97,6 +99,9 @@ static enum status replay_run(struct teacher *t, struct err *e)
     struct ask *ask = NULL;
     TRY(teacher_pull(t, t->ring_n == 0, &ask, &got, e));
     if (got == 1) {
+      if (((struct replay *)t->state)->missing++ == 0) {
+        log_warn("a question is not in the book: other rows, options or another template than were recorded");
+      }
       teacher_failed(t, ask, STATUS_DATA, "not in the book");
     }
     if (got != 1 || t->ring_n > 256) {
