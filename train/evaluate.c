@@ -8,6 +8,15 @@
 
 enum { RESAMPLES = 1000 };
 
+static enum status read_shard(void *ctx, int64_t i, struct arena *a, struct sample *s, struct err *e) {
+  return shard_read(ctx, i, a, s, e);
+}
+
+struct sample_source source_of_shards(struct shard_reader *r) {
+  const struct shard_info *i = shard_info(r);
+  return (struct sample_source){ i->n_samples, i->n_tokens, i->vocab, read_shard, r };
+}
+
 void subject_free_docs(struct subject *s) {
   mem_free(s->doc);
   s->doc = NULL;
@@ -84,7 +93,7 @@ static enum status one_batch(struct evaluation *v, struct subject *s, size_t n, 
   if (b.n == 0) {
     goto out;
   }
-  struct loss_work base = { .vocab = shard_info(v->data)->vocab, .want = LOSS_WANT_CE };
+  struct loss_work base = { .vocab = v->data.vocab, .want = LOSS_WANT_CE };
   TRY(target_fill(v->target, &b, &base, e));
   if (v->target->mode != TARGET_NONE) {
     base.want |= LOSS_WANT_KL | LOSS_WANT_AGREE;
@@ -110,7 +119,6 @@ out:
 enum status evaluate(struct evaluation *v, struct subject *s, size_t n, struct err *e) {
   enum status st = STATUS_OK;
   struct arena *a = arena_new(0);
-  int64_t n_samples = shard_info(v->data)->n_samples;
   if (a == NULL) {
     return err_nomem(e, 0);
   }
@@ -119,12 +127,12 @@ enum status evaluate(struct evaluation *v, struct subject *s, size_t n, struct e
     s[i].n_doc = 0;
   }
   v->tokens = 0;
-  for (int64_t at = 0; at < n_samples && (v->token_limit == 0 || v->tokens < v->token_limit);) {
+  for (int64_t at = 0; at < v->data.n && (v->token_limit == 0 || v->tokens < v->token_limit);) {
     struct sample batch[64];
     int64_t got = 0, tok = 0;
     arena_reset(a);
-    while (got < 64 && at < n_samples) {
-      TRY(shard_read(v->data, at, a, &batch[got], e));
+    while (got < 64 && at < v->data.n) {
+      TRY(v->data.read(v->data.ctx, at, a, &batch[got], e));
       if (got > 0 && tok + batch[got].n_tok > v->max_tok) {
         break;
       }

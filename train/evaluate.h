@@ -17,8 +17,17 @@ struct subject {
   struct loss_sums *doc;    /* out: (n_doc) per document, for intervals; NULL = not wanted */
   int64_t n_doc, cap_doc;
 };
+/* Where the samples come from. */
+struct sample_source {
+  int64_t n, tokens;        /* tokens: all of them together, for progress */
+  int32_t vocab;
+  enum status (*read)(void *ctx, int64_t i, struct arena *a, struct sample *s, struct err *e);
+  void *ctx;
+};
+struct sample_source source_of_shards(struct shard_reader *r);
+
 struct evaluation {
-  struct shard_reader *data;
+  struct sample_source data;
   struct target *target;
   struct loss_driver *driver; /* planned for the widest subject and the teacher */
   int64_t max_tok;            /* a forward pass */

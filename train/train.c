@@ -192,7 +192,7 @@ static enum status measure(struct training *t, struct err *e) {
   const struct shard_info *info = shard_info(t->held_out);
   int same_kind = (t->target.mode != TARGET_TOPK || info->top_k > 0) && (t->target.mode != TARGET_HIDDEN || info->hidden > 0);
   struct subject s = { .model = t->student, .run = t->trainer.run };
-  struct evaluation v = { .data = t->held_out, .target = same_kind ? &t->target : &none, .driver = t->trainer.driver,
+  struct evaluation v = { .data = source_of_shards(t->held_out), .target = same_kind ? &t->target : &none, .driver = t->trainer.driver,
                           .max_tok = t->trainer.max_tok, .token_limit = (int64_t)t->o->eval_tokens };
   TRY(evaluate(&v, &s, 1, e));
   t->eval_sums = s.sums;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "json.h"
 #include "log.h"
 #include "rng.h"
 #include "shard.h"
@@ -87,7 +88,7 @@ static pid_t start(const char *const *args) {
   fflush(NULL);
   pid_t pid = fork();
   if (pid == 0) {
-    if (freopen(in_dir("log"), "w", stderr) == NULL || freopen("/dev/null", "w", stdout) == NULL) {
+    if (freopen(in_dir("log"), "w", stderr) == NULL || freopen(in_dir("out"), "w", stdout) == NULL) {
       _exit(99);
     }
     _exit(stage_main(argc, argv));
@@ -240,6 +241,37 @@ static void stored_targets_and_gradients(void **state) {
   golden_close(&g);
 }
 
+/* The teacher against itself: KL 0 and agreement 1; the trained run nearer to it than the start. */
+static void eval_compares(void **state) {
+  (void)state;
+  assert_int_equal(retort(TRAIN("e", "--threads", "2", "--lr", "1e-2", "--epochs", "12", "--warmup", "0")), 0);
+  assert_int_equal(retort((const char *const[]){ "eval", TEACHER, STUDENT, in_dir("e"), "--teacher", TEACHER, "--data", in_dir("shards"), "--json", NULL }), 0);
+  struct buf b = { 0 };
+  struct err e;
+  double kl[3], agree[3];
+  ok(file_read(in_dir("out"), 1 << 20, &b, &e), &e);
+  char *line = b.p;
+  for (int i = 0; i < 3; i++) {
+    struct json *j = NULL;
+    char *end = strchr(line, '\n');
+    assert_non_null(end);
+    ok(json_parse((struct span){ line, (size_t)(end - line) }, "out", &j, &e), &e);
+    kl[i] = json_num(json_get(j, "kl"), NAN);
+    agree[i] = json_num(json_get(j, "agreement"), NAN);
+    assert_true(json_num(json_get(j, "kl_low"), NAN) <= kl[i] && kl[i] <= json_num(json_get(j, "kl_high"), NAN));
+    assert_string_equal(json_cstr(json_get(j, "targets"), ""), "online");
+    assert_true(json_int(json_get(j, "bytes"), 0) > 100000);
+    json_free(j);
+    line = end + 1;
+  }
+  assert_true(kl[0] == 0 && agree[0] == 1);
+  assert_true(kl[2] < 0.9 * kl[1]);
+  buf_free(&b);
+  assert_int_equal(retort((const char *const[]){ "eval", STUDENT, "--data", in_dir("other"), NULL }), 1);
+  expect_log("vocabulary of 320");
+  assert_int_equal(retort((const char *const[]){ "eval", STUDENT, NULL }), 2);
+}
+
 static int setup(void **state) {
   (void)state;
   struct err e;
@@ -266,6 +298,7 @@ int main(void) {
     cmocka_unit_test(complete_is_left_alone),
     cmocka_unit_test(mismatches_are_refused),
     cmocka_unit_test(stored_targets_and_gradients),
+    cmocka_unit_test(eval_compares),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
