@@ -17,7 +17,7 @@ struct ledger {
   struct book *book;
   char *stage, *options;
   char run[17], in_id[PIPE_ID_MAX], out_id[PIPE_ID_MAX];
-  int in_fd, out_fd, opened, closed, out_of_memory;
+  int in_fd, out_fd, announced, opened, closed, out_of_memory;
   const char *upstream; /* "none" nothing to check, "checked", "outside retort", "unread" */
   double start;
   uint64_t in, kept, made;
@@ -195,6 +195,12 @@ out:
   return st;
 }
 
+void ledger_announce(struct ledger *l, int out_fd) {
+  struct err ignored;
+  l->out_fd = out_fd;
+  if (pipe_identity(out_fd, l->out_id)) l->announced = pipe_record_open(out_fd, l->stage, l->run, &ignored) == STATUS_OK;
+}
+
 enum status ledger_open(struct ledger *l, int in_fd, int out_fd, struct span options_json, struct err *e) {
   enum status st = STATUS_OK;
   l->in_fd = in_fd;
@@ -205,7 +211,7 @@ enum status ledger_open(struct ledger *l, int in_fd, int out_fd, struct span opt
   if (pipe_identity(in_fd, l->in_id)) l->upstream = "unread";
   if (pipe_identity(out_fd, l->out_id)) {
     pipe_record_clean();
-    TRY(pipe_record_open(out_fd, l->stage, l->run, e));
+    if (!l->announced) TRY(pipe_record_open(out_fd, l->stage, l->run, e));
   }
   l->opened = 1;
   TRY(note_open(l, e));
@@ -245,8 +251,9 @@ out:
 
 void ledger_abort(struct ledger *l, const char *outcome) {
   struct err e = { STATUS_OK, "" };
-  if (!l || l->closed || !l->opened) return;
+  if (!l || l->closed || (!l->opened && !l->announced)) return;
   l->closed = 1;
-  if (note_close(l, outcome, &e) != STATUS_OK) log_warn("closing line: %s", e.msg);
-  if (pipe_record_close(l->out_fd, l->run, outcome, l->made, l->out_digest, &e) != STATUS_OK) log_warn("closing line: %s", e.msg);
+  if (l->opened && note_close(l, outcome, &e) != STATUS_OK) log_warn("closing line: %s", e.msg);
+  if (!strcmp(outcome, "broken pipe")) pipe_record_forget(l->out_fd);
+  else if (pipe_record_close(l->out_fd, l->run, outcome, l->made, l->out_digest, &e) != STATUS_OK) log_warn("closing line: %s", e.msg);
 }

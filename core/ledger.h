@@ -17,6 +17,9 @@ struct book;
 struct ledger *ledger_new(const char *stage, struct book *book); /* book may be NULL; NULL = no memory */
 /* A book that was opened after the ledger (an API teacher without --book): the opening line goes there too. l may be NULL. */
 MUST_USE enum status ledger_attach(struct ledger *l, struct book *book, struct err *e);
+/* Lets the neighbour on out_fd know that this run exists, before anything can go wrong (a failure to write the pipe
+ * record shows at ledger_open). A run that ends before ledger_open is closed by ledger_abort. */
+void ledger_announce(struct ledger *l, int out_fd);
 MUST_USE enum status ledger_open(struct ledger *l, int in_fd, int out_fd, struct span options_json, struct err *e);
 void ledger_in(struct ledger *l, struct span line);   /* a row was read */
 void ledger_kept(struct ledger *l);                   /* the row it came from was kept (answered, passed on) */

@@ -227,6 +227,11 @@ out:
   return st;
 }
 
+void pipe_record_forget(int fd) {
+  char path[4400];
+  if (record_path(fd, path, NULL) == STATUS_OK && path[0]) (void)unlink(path);
+}
+
 void pipe_record_clean(void) {
   const char *dir = run_folder(NULL);
   struct arena *a = dir ? arena_new(0) : NULL;

@@ -18,6 +18,8 @@ MUST_USE enum status pipe_record_close(int fd, const char *run, const char *outc
  * Lines of runs that ended before `since` (time of day in seconds) may be left-overs of an earlier use of the same
  * inode or named pipe: left out when the rest adds up. */
 MUST_USE enum status pipe_record_check(int fd, double since, uint64_t rows, struct hash128 digest, int *upstream, struct err *e);
+/* The reader is gone (broken pipe): nobody will ask for the record. */
+void pipe_record_forget(int fd);
 /* Removes records of an earlier boot, and of processes that ended more than a day ago. */
 void pipe_record_clean(void);
 #endif

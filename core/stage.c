@@ -121,8 +121,9 @@ out:
 static enum status open_ledger(struct ctx *c, struct err *e) {
   struct buf options = { 0 };
   enum status st = STATUS_OK;
-  c->ledger = ledger_new(c->stage->name, c->book);
+  if (c->ledger == NULL) c->ledger = ledger_new(c->stage->name, NULL);
   if (c->ledger == NULL) return err_nomem(e, 0);
+  if (c->book) TRY(ledger_attach(c->ledger, c->book, e));
   TRY(ctx_options_json(c, &options, e));
   struct span s = { options.p, options.n };
   int in = c->stage->flags & STAGE_ROWS_IN ? STDIN_FILENO : -1, out = c->stage->flags & STAGE_ROWS_OUT ? STDOUT_FILENO : -1;
@@ -147,6 +148,10 @@ static enum status run_stage(struct ctx *c, struct err *e) {
     log_summary(c);
   }
 out:
+  if (st != STATUS_OK && !c->out_broken && c->out.n > 0) { /* rows before the bad one are good */
+    struct err second;
+    (void)!ctx_flush(c, &second);
+  }
   if (st != STATUS_OK && c->ledger) ledger_abort(c->ledger, c->out_broken ? "broken pipe" : status_name(st));
   if (c->book) {
     struct err second;
@@ -185,6 +190,14 @@ static int frame(const struct stage *s, int argc, char **argv) {
     st = err_nomem(&e, s->options_bytes);
     goto out;
   }
+  if (s->flags & STAGE_ROWS_OUT) { /* known to the neighbour from here on, so that a usage error does not look like an empty input */
+    c.ledger = ledger_new(s->name, NULL);
+    if (c.ledger == NULL) {
+      st = err_nomem(&e, 0);
+      goto out;
+    }
+    ledger_announce(c.ledger, STDOUT_FILENO);
+  }
   st = opt_parse(s->name, s->options, c.options, common_rows, &c.common, argc, argv, &c.args, c.arena, &e);
   log_setup(s->name, c.common.quiet ? LOG_WARN : c.common.verbose ? LOG_DEBUG : LOG_INFO, c.common.log_json, c.common.no_progress ? 0 : -1);
   if (st != STATUS_OK) goto out;
@@ -198,6 +211,7 @@ out:
   if (c.out.n == 0 && fflush(stdout) != 0 && st == STATUS_OK) st = err_sys(&e, STATUS_IO, "output cannot be written");
   int number = exit_number(&c, st, &e);
   line_reader_free(c.lines);
+  if (c.ledger) ledger_abort(c.ledger, number == 0 ? "broken pipe" : status_name(st)); /* announced and never opened */
   ledger_free(c.ledger);
   buf_free(&c.out);
   arena_free(c.row_arena);
