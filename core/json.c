@@ -29,7 +29,8 @@
 #include "file.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-/* jansson reports most failed allocations as bad syntax; this tells them apart. */
+/* jansson reports most failed allocations as bad syntax and some not at all: a string then lacks a character. So they are
+ * noted here, and a document parsed meanwhile is thrown away. */
 static _Thread_local int starved;
 
 static void *noting_alloc(size_t n) {
@@ -99,8 +100,11 @@ enum status json_parse(struct span text, const char *what, struct json **root, s
   }
   if (!j && json_error_code(&je) == json_error_numeric_overflow && strstr(je.text, "integer"))
     j = json_loadb(text.p, text.n, flags | JSON_DECODE_INT_AS_REAL, &je);
-  if (!j && (starved || json_error_code(&je) == json_error_out_of_memory)) st = err_nomem(e, text.n);
-  else if (!j && text.n == 0) st = err_set(e, STATUS_DATA, "'%s': empty, expected JSON", what);
+  if (starved) {
+    json_decref(j);
+    j = NULL;
+    st = err_nomem(e, text.n);
+  } else if (!j && text.n == 0) st = err_set(e, STATUS_DATA, "'%s': empty, expected JSON", what);
   else if (!j) st = err_set(e, STATUS_DATA, "'%s': not valid JSON at byte %d (line %d): %s", what, je.position, je.line, je.text);
   mem_free(copy);
   *root = (struct json *)(void *)j;
