@@ -3,6 +3,7 @@
  * their order; an answer depends on its prompt, the settings and the seed only. */
 #include "decode.h"
 #include "hash.h"
+#include "json.h"
 #include "log.h"
 #include "pool.h"
 #include "record.h"
@@ -15,7 +16,7 @@ extern const struct stage stage_generate;
 
 struct generate_options {
   struct sampling_options sampling;
-  const char *prompt, *system, *chat_template;
+  const char *prompt, *system, *chat_template, *into;
   int64_t batch;
   int text, raw;
 };
@@ -23,6 +24,7 @@ static const struct opt_row rows[] = {
   OPT_ROW(generate_options, prompt, "prompt", 'p', OPT_STR, NULL, NULL, "TEXT", "answer this instead of rows from stdin"),
   OPT_ROW(generate_options, system, "system", 0, OPT_STR, NULL, NULL, "TEXT", "system message for prompts that bring none"),
   OPT_ROW(generate_options, raw, "raw", 0, OPT_FLAG, NULL, NULL, NULL, "go on with the prompt as plain text, without chat template"),
+  OPT_ROW(generate_options, into, "into", 0, OPT_STR, NULL, NULL, "FIELD", "put the answer into this string field and leave the rest of the row; an answer already there is not shown to the model"),
   OPT_ROW(generate_options, text, "text", 0, OPT_FLAG, NULL, NULL, NULL, "print answers as plain text instead of rows"),
   SAMPLING_OPTION_ROWS(generate_options, sampling, "0", "512"),
   OPT_ROW(generate_options, chat_template, "chat-template", 0, OPT_STR, NULL, NULL, "NAME", "chat template when it is not recognised"),
@@ -110,6 +112,28 @@ out:
   return st;
 }
 
+/* The messages without an assistant's answer at their end. */
+static enum status put_question(struct buf *b, struct span messages, struct err *e) {
+  struct json *doc = NULL;
+  enum status st = STATUS_OK;
+  TRY(json_parse(messages, "messages", &doc, e));
+  size_t n = json_size(doc);
+  const char *last = n ? json_cstr(json_get(json_at(doc, n - 1), "role"), "") : "";
+  if (strcmp(last, "assistant") != 0) {
+    TRY(buf_put(b, messages.p, messages.n, e));
+    goto out;
+  }
+  TRY(buf_putc(b, '[', e));
+  for (size_t i = 0; i + 1 < n; i++) {
+    TRY(i ? buf_putc(b, ',', e) : STATUS_OK);
+    TRY(json_put(b, json_at(doc, i), e));
+  }
+  TRY(buf_putc(b, ']', e));
+out:
+  json_free(doc);
+  return st;
+}
+
 /* messages (or a layout that has them) and prompt: a chat; text: plain text to go on with. */
 static enum status row_prompt(struct generator *g, struct job_row *j, struct err *e) {
   enum status st = STATUS_OK;
@@ -123,7 +147,7 @@ static enum status row_prompt(struct generator *g, struct job_row *j, struct err
     TRY(record_messages(&j->r, j->a, &messages, e));
   }
   if (messages.p) {
-    TRY(buf_put(&j->messages, messages.p, messages.n, e));
+    TRY(g->o->into ? put_question(&j->messages, messages, e) : buf_put(&j->messages, messages.p, messages.n, e));
     return chat_tokens(g, j, e);
   }
   if (is_prompt && !g->o->raw) {
@@ -256,8 +280,8 @@ static enum status put_answer(struct generator *g, struct job_row *j, struct spa
   if (g->o->text) {
     return buf_put(&j->line, text.p, text.n, e);
   }
-  const char *field = j->messages.n ? "messages" : "completion";
-  if (j->messages.n) {
+  const char *field = g->o->into ? g->o->into : j->messages.n ? "messages" : "completion";
+  if (j->messages.n && !g->o->into) {
     size_t n = j->messages.n - 1; /* the array without its bracket; trailing blanks were cut with the raw value */
     int empty = 1;
     for (size_t i = 1; i < n; i++) {

@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The whole pipe on real input: licence texts in, a distilled student out, with a table at the end. Called by `make demo`,
+# which builds and fetches first. Everything lands in build/demo. A second run redoes only what changed: each step keeps a
+# stamp over its command, its inputs and the program; answers of the teacher come from the book.
+# TOKENS=2M trains longer; PASSAGES=4 asks about more passages of each document; DEMO=folder puts it elsewhere.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+retort=$PWD/build/gcc/retort
+cache=${RETORT_CACHE:-$PWD/build/cache}
+teacher=$cache/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+demo=${DEMO:-build/demo}
+tokens=${TOKENS:-48K}
+passages=${PASSAGES:-1}
+seed=${SEED:-1}
+mkdir -p "$demo/stamps"
+export RETORT_BOOK=$demo/book RETORT_RUN=$PWD/build/run
+program=$(sha256sum <"$retort" | cut -c1-16)
+started=$SECONDS
+
+say() { printf '\n\033[1m%s\033[0m (%d s)\n' "$*" $((SECONDS - started)) >&2; }
+
+# step NAME INPUT... -- OUTPUT: true when OUTPUT must be (re)made; `stamp` records it as made.
+key="" name=""
+step() {
+  name=$1
+  shift
+  local inputs=() output
+  while [ "$1" != -- ]; do inputs+=("$1"); shift; done
+  output=$2
+  key=$(
+    {
+      echo "$program $tokens $passages $seed"
+      declare -f "do_$name"
+      for i in "${inputs[@]}"; do
+        if [ -d "$i" ]; then find "$i" -type f -print0 | sort -z | xargs -0 sha256sum; else sha256sum <"$i"; fi
+      done
+    } | sha256sum
+  )
+  if [ -e "$output" ] && [ "$(cat "$demo/stamps/$name" 2>/dev/null)" = "$key" ]; then
+    say "$name: unchanged"
+    return 1
+  fi
+  say "$name"
+  rm -f "$demo/stamps/$name"
+}
+stamp() { echo "$key" >"$demo/stamps/$name"; }
+make_step() { # NAME INPUT... -- OUTPUT
+  if step "$@"; then
+    "do_$1"
+    stamp
+  fi
+}
+
+do_documents() {
+  rm -rf "$demo/docs"
+  grep -v '^#' corpora/legal/licences.tsv | while IFS=$'\t' read -r family file; do
+    mkdir -p "$demo/docs/$family"
+    cp "$cache/scancode/licenses/$file" "$demo/docs/$family/"
+  done
+  # The split is made first, by licence family and near-duplicate group, so that nothing made later can cross it.
+  "$retort" fetch "$demo/docs" --front-matter --licence CC-BY-4.0 |
+    "$retort" curate --near 0.8 --split meta.folder,near --split-fraction 0.27 --no-repetition >"$demo/documents.jsonl"
+}
+
+do_answers() {
+  "$retort" fetch "$demo/documents.jsonl" --split chars:600 --min-chars 250 --passages "$passages" |
+    "$retort" augment --recipe qa --teacher "$teacher" |
+    "$retort" label --teacher "$teacher" --max-tokens 80 |
+    "$retort" curate --min-chars 20 --near 0.9 >"$demo/answers.jsonl"
+}
+
+do_shards() {
+  # Training: the teacher's answers (loss on the answers) and the training documents themselves (loss everywhere).
+  cat "$demo/answers.jsonl" "$demo/documents.jsonl" |
+    "$retort" shard --split train --tokenizer "$teacher" --teacher "$teacher" --targets topk:64 --context 512 --too-long split --force -o "$demo/shards/train"
+  "$retort" shard --split test --tokenizer "$teacher" --context 512 --force -o "$demo/shards/test-answers" <"$demo/answers.jsonl"
+  "$retort" shard --split test --tokenizer "$teacher" --context 512 --too-long split --force -o "$demo/shards/test-text" <"$demo/documents.jsonl"
+}
+
+do_pruned() {
+  "$retort" prune "$teacher" --layers 20 --ffn 1024 --calibrate "$demo/shards/train" --samples 16 --force -o "$demo/pruned"
+}
+
+do_distilled() {
+  "$retort" train --student "$demo/pruned" --shards "$demo/shards/train" --loss topk --tokens "$tokens" --lr 5e-4 --seed "$seed" \
+    --eval-shards "$demo/shards/test-answers" --force -o "$demo/distilled"
+}
+
+do_supervised() {
+  "$retort" train --student "$demo/pruned" --shards "$demo/shards/train" --loss ce --tokens "$tokens" --lr 5e-4 --seed "$seed" \
+    --eval-shards "$demo/shards/test-answers" --force -o "$demo/supervised"
+}
+
+do_summary() {
+  "$retort" eval "$teacher" "$demo/pruned" "$demo/distilled" "$demo/supervised" --name teacher --name pruned --name distilled --name supervised \
+    --teacher "$teacher" --data "$demo/shards/test-answers" --text "$demo/shards/test-text" --speed --summary "$demo/summary.json"
+}
+
+do_export() {
+  "$retort" export "$demo/distilled" --type f16 --force -o "$demo/student.gguf"
+}
+
+do_samples() {
+  : >"$demo/samples.part"
+  while read -r question; do
+    for who in "$teacher" "$demo/student.gguf"; do
+      printf '%s\n' "$question" | "$retort" generate -q "$who" --max-tokens 80
+    done | "$retort" samples
+  done
+}
+
+make_step documents corpora/legal/licences.tsv -- "$demo/documents.jsonl"
+make_step answers "$demo/documents.jsonl" -- "$demo/answers.jsonl"
+make_step shards "$demo/answers.jsonl" "$demo/documents.jsonl" -- "$demo/shards/test-text/manifest.json"
+make_step pruned "$demo/shards/train" -- "$demo/pruned/config.json"
+make_step distilled "$demo/pruned" "$demo/shards/train" -- "$demo/distilled/manifest.json"
+make_step supervised "$demo/pruned" "$demo/shards/train" -- "$demo/supervised/manifest.json"
+make_step summary "$demo/distilled/student" "$demo/supervised/student" "$demo/shards/test-answers" -- "$demo/summary.json"
+make_step export "$demo/distilled/student" -- "$demo/student.gguf"
