@@ -78,6 +78,9 @@ enum status target_open(struct target *t, enum target_mode mode, const char *tea
   if (mode == TARGET_TOPK && info->top_k == 0) {
     return err_set(e, STATUS_USAGE, "the shards hold no top-k targets; give --teacher, or make shards with --targets topk:K");
   }
+  if (mode == TARGET_TOPK && info->top_k > LOSS_MAX_K) {
+    return err_set(e, STATUS_LIMIT, "the shards hold %d targets a position, at most %d can be trained on", (int)info->top_k, LOSS_MAX_K);
+  }
   if (mode == TARGET_NONE || mode == TARGET_TOPK) {
     return STATUS_OK;
   }

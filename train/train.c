@@ -3,44 +3,28 @@
  * metrics, checkpoints, and at the end the student. The numbers are made in trainer.c, the folder is kept by run_dir.c. */
 #include <math.h>
 #include <string.h>
-#include "checkpoint.h"
-#include "evaluate.h"
 #include "file.h"
 #include "hash.h"
 #include "log.h"
 #include "pool.h"
-#include "run_dir.h"
-#include "stage.h"
 #include "stop.h"
-#include "train_options.h"
+#include "teacher.h"
+#include "train_internal.h"
 #include "weights.h"
 
 enum { BAD_MOST = 3, KEEP = 2 };
 
-struct training {
-  const struct train_options *o;
-  struct ctx *c;
-  struct shard_reader *shards, *held_out;
-  struct model *student;
-  struct target target;
-  const struct loss *loss;
-  struct trainer trainer;
-  struct feed feed;
-  struct run_dir dir;
-  struct arena *step_arena;
-  struct buf line;
-  unsigned char student_id[32];
-  int64_t budget, saved_step;
-  double start, seconds_before, loss_now, kl_now; /* seconds of earlier sessions */
-  struct loss_sums eval_sums;
-  int has_eval;
-};
-
-static double seconds_so_far(const struct training *t) {
-  return t->seconds_before + clock_seconds() - t->start;
-}
-
 /* ---- opening ---- */
+
+/* Decision 13: a teacher that trains here goes through the gate; stored targets went through it in `shard`. */
+static enum status gate(struct training *t, struct err *e) {
+  const char *stored = shard_info(t->shards)->terms;
+  t->teacher_terms = t->target.mode != TARGET_NONE && stored != NULL ? stored : "";
+  if (t->target.mode != TARGET_ONLINE) {
+    return STATUS_OK;
+  }
+  return teacher_terms_gate(model_weights(t->target.model), t->o->teacher_terms, ctx_common(t->c)->accept_terms, ctx_arena(t->c), &t->teacher_terms, e);
+}
 
 static enum status open_inputs(struct training *t, struct err *e) {
   enum status st = STATUS_OK;
@@ -59,6 +43,7 @@ static enum status open_inputs(struct training *t, struct err *e) {
     max_tok = max_tok > shard_info(t->held_out)->context ? max_tok : shard_info(t->held_out)->context;
   }
   TRY(target_open(&t->target, mode, o->teacher, info, max_tok, e));
+  TRY(gate(t, e));
   t->budget = o->tokens > 0 ? (int64_t)o->tokens : (int64_t)ceil(o->epochs * (double)info->n_tokens);
   if (info->n_targets == 0) {
     st = err_set(e, STATUS_DATA, "'%s' has no token in the loss: every mask is 0", o->shards);
@@ -74,20 +59,6 @@ out:
   return st;
 }
 
-/* SHA-256 of a shard folder's manifest, which itself holds that of every file. */
-static enum status shards_hash(const char *folder, struct arena *a, char hex[65], struct err *e) {
-  unsigned char hash[32];
-  char *path = path_join(a, folder, "manifest.json");
-  if (path == NULL) {
-    return err_nomem(e, strlen(folder));
-  }
-  enum status st = sha256_of_file(path, hash, e);
-  if (st == STATUS_OK) {
-    hash_hex(hash, 32, hex);
-  }
-  return st;
-}
-
 /* {"options":..,"inputs":..}: what decides the result, and the key of the folder. Inputs count by hash, not by path. */
 static enum status put_about(struct training *t, struct buf *b, struct err *e) {
   enum status st = STATUS_OK;
@@ -96,14 +67,14 @@ static enum status put_about(struct training *t, struct buf *b, struct err *e) {
   TRY(train_options_json(t->o, b, e));
   hash_hex(t->student_id, 32, hex);
   TRY(buf_printf(b, e, ",\"targets\":\"%s\",\"student\":\"%s\"", target_mode_name(t->target.mode), hex));
-  TRY(shards_hash(t->o->shards, ctx_arena(t->c), hex, e));
+  TRY(training_shards_hash(t->o->shards, ctx_arena(t->c), hex, e));
   TRY(buf_printf(b, e, ",\"shards\":\"%s\"", hex));
   if (t->target.has_identity) {
     hash_hex(t->target.identity, 32, hex);
     TRY(buf_printf(b, e, ",\"teacher\":\"%s\"", hex));
   }
   if (t->held_out != NULL) {
-    TRY(shards_hash(t->o->eval_shards, ctx_arena(t->c), hex, e));
+    TRY(training_shards_hash(t->o->eval_shards, ctx_arena(t->c), hex, e));
     TRY(buf_printf(b, e, ",\"eval_shards\":\"%s\"", hex));
   }
   TRY(buf_printf(b, e, ",\"kernels\":\"%s\"}", kernel_contract()));
@@ -136,13 +107,13 @@ out:
 
 /* ---- while training ---- */
 
-static enum status save(struct training *t, struct err *e) {
+enum status training_save(struct training *t, struct err *e) {
   if (t->saved_step == t->trainer.step) {
     return STATUS_OK;
   }
   struct checkpoint_state s = { .step = t->trainer.step, .tokens = t->trainer.tokens, .updates = t->trainer.optim.step,
                                 .bad_in_a_row = t->trainer.bad_in_a_row, .epoch = t->feed.epoch, .at = t->feed.at, .seed = t->feed.seed,
-                                .seconds = seconds_so_far(t), .loss = t->loss_now, .kl = t->kl_now };
+                                .seconds = training_seconds(t), .loss = t->loss_now, .kl = t->kl_now };
   enum status st = checkpoint_save(t->dir.part, &t->trainer, &s, KEEP, e);
   if (st == STATUS_OK) {
     t->saved_step = t->trainer.step;
@@ -150,31 +121,21 @@ static enum status save(struct training *t, struct err *e) {
   return st;
 }
 
-static enum status put_field(struct buf *b, const char *key, double v, struct err *e) {
-  enum status st = buf_printf(b, e, ",\"%s\":", key);
-  return st == STATUS_OK ? json_put_num(b, v, e) : st;
-}
-
-/* Mean of a sum over what it was taken over; 0 for nothing. */
-static double mean(double sum, const struct loss_sums *s) {
-  return s->weight > 0 ? sum / s->weight : 0;
-}
-
 static enum status write_metric(struct training *t, const struct step_result *r, double lr, double took, struct err *e) {
   enum status st = STATUS_OK;
   struct buf *b = &t->line;
   buf_clear(b);
   TRY(buf_printf(b, e, "{\"step\":%lld,\"tokens\":%lld", (long long)t->trainer.step, (long long)t->trainer.tokens));
-  TRY(put_field(b, "loss", t->loss_now, e));
+  TRY(training_put_field(b, "loss", t->loss_now, e));
   if (t->trainer.o.want_kl) {
-    TRY(put_field(b, "kl", t->kl_now, e));
+    TRY(training_put_field(b, "kl", t->kl_now, e));
   }
-  TRY(put_field(b, "lr", lr, e));
-  TRY(put_field(b, "grad_norm", r->norm, e));
+  TRY(training_put_field(b, "lr", lr, e));
+  TRY(training_put_field(b, "grad_norm", r->norm, e));
   TRY(buf_printf(b, e, ",\"loss_tokens\":%lld,\"updated\":%s", (long long)r->sums.n, r->updated ? "true" : "false"));
-  TRY(put_field(b, "tok_s", (double)r->tokens / took, e));
-  TRY(put_field(b, "gflops", r->flops / took / 1e9, e));
-  TRY(put_field(b, "time", seconds_so_far(t), e));
+  TRY(training_put_field(b, "tok_s", (double)r->tokens / took, e));
+  TRY(training_put_field(b, "gflops", r->flops / took / 1e9, e));
+  TRY(training_put_field(b, "time", training_seconds(t), e));
   TRY(buf_putc(b, '}', e));
   TRY(run_dir_metric(&t->dir, (struct span){ b->p, b->n }, e));
 out:
@@ -182,7 +143,7 @@ out:
 }
 
 /* Held-out loss, with the runs of the training itself: nothing more is allocated. */
-static enum status measure(struct training *t, struct err *e) {
+enum status training_measure(struct training *t, struct err *e) {
   enum status st = STATUS_OK;
   struct buf *b = &t->line;
   if (t->held_out == NULL) {
@@ -200,20 +161,20 @@ static enum status measure(struct training *t, struct err *e) {
   buf_clear(b);
   TRY(buf_printf(b, e, "{\"step\":%lld,\"tokens\":%lld,\"eval\":{\"loss_tokens\":%lld", (long long)t->trainer.step, (long long)t->trainer.tokens,
                  (long long)s.sums.n));
-  TRY(put_field(b, "loss", mean(s.sums.ce, &s.sums), e));
+  TRY(training_put_field(b, "loss", training_mean(s.sums.ce, &s.sums), e));
   if (v.target->mode != TARGET_NONE) {
-    TRY(put_field(b, "kl", mean(s.sums.kl, &s.sums), e));
-    TRY(put_field(b, "agreement", mean(s.sums.agree, &s.sums), e));
+    TRY(training_put_field(b, "kl", training_mean(s.sums.kl, &s.sums), e));
+    TRY(training_put_field(b, "agreement", training_mean(s.sums.agree, &s.sums), e));
     TRY(buf_printf(b, e, ",\"targets\":\"%s\"", target_mode_name(v.target->mode)));
   }
   TRY(buf_putc(b, '}', e));
-  TRY(put_field(b, "time", seconds_so_far(t), e));
+  TRY(training_put_field(b, "time", training_seconds(t), e));
   TRY(buf_putc(b, '}', e));
   TRY(run_dir_metric(&t->dir, (struct span){ b->p, b->n }, e));
   if (v.target->mode != TARGET_NONE) {
-    log_info("step %lld: held-out loss %.4f, KL %.4f, agreement %.3f", (long long)t->trainer.step, mean(s.sums.ce, &s.sums), mean(s.sums.kl, &s.sums), mean(s.sums.agree, &s.sums));
+    log_info("step %lld: held-out loss %.4f, KL %.4f, agreement %.3f", (long long)t->trainer.step, training_mean(s.sums.ce, &s.sums), training_mean(s.sums.kl, &s.sums), training_mean(s.sums.agree, &s.sums));
   } else {
-    log_info("step %lld: held-out loss %.4f", (long long)t->trainer.step, mean(s.sums.ce, &s.sums));
+    log_info("step %lld: held-out loss %.4f", (long long)t->trainer.step, training_mean(s.sums.ce, &s.sums));
   }
 out:
   return st;
@@ -263,8 +224,8 @@ static enum status one_step(struct training *t, struct progress *bar, struct err
     goto out;
   }
   if (r.sums.weight > 0) {
-    t->loss_now = mean(r.sums.loss, &r.sums);
-    t->kl_now = mean(r.sums.kl, &r.sums);
+    t->loss_now = training_mean(r.sums.loss, &r.sums);
+    t->kl_now = training_mean(r.sums.kl, &r.sums);
   }
   TRY(write_metric(t, &r, lr, clock_seconds() - begin, e));
   if (t->trainer.o.want_kl && t->loss->needs & LOSS_LABEL) {
@@ -285,7 +246,7 @@ static enum status train_loop(struct training *t, struct err *e) {
   struct progress *bar = progress_new("training", "tok", (uint64_t)t->budget);
   int64_t every = t->o->eval_every;
   if (t->trainer.step == 0) {
-    TRY(measure(t, e));
+    TRY(training_measure(t, e));
   }
   while (t->trainer.tokens < t->budget) {
     st = one_step(t, bar, e);
@@ -294,20 +255,20 @@ static enum status train_loop(struct training *t, struct err *e) {
     }
     TRY(st);
     if (every > 0 && t->trainer.step % every == 0 && t->trainer.tokens < t->budget) {
-      st = measure(t, e);
+      st = training_measure(t, e);
       if (st == STATUS_STOPPED) {
         break;
       }
       TRY(st);
     }
     if (t->trainer.step % t->o->checkpoint_every == 0) {
-      TRY(save(t, e));
+      TRY(training_save(t, e));
     }
     TRY(lease_yield(e));
   }
   if (st == STATUS_STOPPED) {
     struct err again;
-    if (save(t, &again) != STATUS_OK) {
+    if (training_save(t, &again) != STATUS_OK) {
       *e = again;
       st = again.code;
       goto out;
@@ -319,119 +280,6 @@ out:
   return st;
 }
 
-/* ---- the end ---- */
-
-static enum status fill_student(void *ctx, const struct tensor_out *t, int64_t row0, int64_t rows, float *dst, struct err *e) {
-  struct model *m = ctx;
-  int64_t n;
-  const float *block = model_param_block(m, &n);
-  const struct param *p = model_param_find(m, t->name);
-  if (p == NULL) {
-    return err_set(e, STATUS_DATA, "the student has no tensor '%s'", t->name);
-  }
-  int64_t cols = p->cols > 0 ? p->cols : 1;
-  memcpy(dst, block + p->offset + row0 * cols, (size_t)(rows * cols) * sizeof *dst);
-  return STATUS_OK;
-}
-
-static enum status write_student(struct training *t, struct err *e) {
-  enum status st = STATUS_OK;
-  struct tensor_out *list = NULL;
-  size_t n = 0;
-  enum dtype type = strcmp(t->o->dtype, "f16") == 0 ? DT_F16 : strcmp(t->o->dtype, "bf16") == 0 ? DT_BF16 : DT_F32;
-  char *folder = path_join(ctx_arena(t->c), t->dir.part, "student");
-  if (folder == NULL) {
-    return err_nomem(e, strlen(t->dir.part));
-  }
-  TRY(folder_remove(folder, e));
-  TRY(folder_make(folder, e));
-  TRY(model_tensor_list(model_config(t->student), type, ctx_arena(t->c), &list, &n, e));
-  TRY(model_folder_write(folder, model_config(t->student), list, n, type, (uint64_t)4 << 30, model_weights(t->student), fill_student, t->student, e));
-out:
-  return st;
-}
-
-static enum status put_shards(struct training *t, const char *key, const char *path, const struct shard_info *i, struct buf *b, struct err *e) {
-  enum status st = STATUS_OK;
-  char hex[65];
-  TRY(shards_hash(path, ctx_arena(t->c), hex, e));
-  TRY(buf_printf(b, e, ",\"%s\":{\"path\":", key));
-  TRY(json_put_cstr(b, path, e));
-  TRY(buf_printf(b, e, ",\"manifest_sha256\":\"%s\",\"samples\":%lld,\"tokens\":%lld,\"loss_tokens\":%lld,\"teacher\":", hex, (long long)i->n_samples,
-                 (long long)i->n_tokens, (long long)i->n_targets));
-  TRY(json_put_cstr(b, i->teacher != NULL ? i->teacher : "", e));
-  TRY(buf_puts(b, ",\"teacher_identity\":", e));
-  TRY(json_put_cstr(b, i->teacher_identity != NULL ? i->teacher_identity : "", e));
-  TRY(buf_puts(b, ",\"terms\":", e));
-  TRY(json_put_cstr(b, i->terms != NULL ? i->terms : "", e));
-  TRY(buf_putc(b, '}', e));
-out:
-  return st;
-}
-
-static enum status put_inputs(struct training *t, struct buf *b, struct err *e) {
-  enum status st = STATUS_OK;
-  char hex[65];
-  hash_hex(t->student_id, 32, hex);
-  TRY(buf_puts(b, ",\"inputs\":{\"student\":{\"path\":", e));
-  TRY(json_put_cstr(b, t->o->student, e));
-  TRY(buf_printf(b, e, ",\"identity\":\"%s\"}", hex));
-  if (t->target.has_identity) {
-    hash_hex(t->target.identity, 32, hex);
-    TRY(buf_puts(b, ",\"teacher\":{\"path\":", e));
-    TRY(json_put_cstr(b, t->o->teacher, e));
-    TRY(buf_printf(b, e, ",\"identity\":\"%s\"}", hex));
-  }
-  TRY(put_shards(t, "shards", t->o->shards, shard_info(t->shards), b, e));
-  if (t->held_out != NULL) {
-    TRY(put_shards(t, "eval_shards", t->o->eval_shards, shard_info(t->held_out), b, e));
-  }
-  TRY(buf_putc(b, '}', e));
-out:
-  return st;
-}
-
-static enum status put_result(struct training *t, struct buf *b, struct err *e) {
-  enum status st = STATUS_OK;
-  double seconds = seconds_so_far(t);
-  TRY(buf_printf(b, e, ",\"result\":{\"steps\":%lld,\"updates\":%lld,\"tokens\":%lld,\"epochs\":%lld,\"params\":%lld", (long long)t->trainer.step,
-                 (long long)t->trainer.optim.step, (long long)t->trainer.tokens, (long long)t->feed.epoch + 1, (long long)model_params(t->student)));
-  TRY(put_field(b, "loss", t->loss_now, e));
-  if (t->trainer.o.want_kl) {
-    TRY(put_field(b, "kl", t->kl_now, e));
-  }
-  if (t->has_eval) {
-    TRY(put_field(b, "eval_loss", mean(t->eval_sums.ce, &t->eval_sums), e));
-    TRY(put_field(b, "eval_kl", mean(t->eval_sums.kl, &t->eval_sums), e));
-    TRY(put_field(b, "eval_agreement", mean(t->eval_sums.agree, &t->eval_sums), e));
-  }
-  TRY(put_field(b, "seconds", seconds, e));
-  TRY(put_field(b, "tok_s", seconds > 0 ? (double)t->trainer.tokens / seconds : 0, e));
-  TRY(buf_printf(b, e, ",\"peak_rss_bytes\":%llu}", (unsigned long long)mem_peak_rss_bytes()));
-out:
-  return st;
-}
-
-static enum status finish(struct training *t, struct err *e) {
-  enum status st = STATUS_OK;
-  struct buf b = { 0 };
-  TRY(measure(t, e));
-  TRY(save(t, e));
-  TRY(write_student(t, e));
-  TRY(buf_printf(&b, e, "{\"kind\":\"run\",\"version\":\"%s\",\"key\":\"%s\",\"targets\":\"%s\",\"loss\":\"%s\",\"options\":", RETORT_VERSION, t->dir.key,
-                 target_mode_name(t->target.mode), t->loss->name));
-  TRY(train_options_json(t->o, &b, e));
-  TRY(put_inputs(t, &b, e));
-  TRY(put_result(t, &b, e));
-  TRY(buf_printf(&b, e, ",\"kernels\":\"%s\"}", kernel_contract()));
-  TRY(run_dir_commit(&t->dir, (struct span){ b.p, b.n }, e));
-  log_info("%lld steps, %lld tokens, loss %.4f, %.0f s; student in '%s/student'", (long long)t->trainer.step, (long long)t->trainer.tokens, t->loss_now,
-           seconds_so_far(t), t->o->out);
-out:
-  buf_free(&b);
-  return st;
-}
-
 static enum status dump_grads(struct training *t, struct err *e) {
   enum status st = STATUS_OK;
   struct sample *s = NULL;
@@ -440,7 +288,7 @@ static enum status dump_grads(struct training *t, struct err *e) {
   TRY(feed_step(&t->feed, (int64_t)t->o->tokens_per_step, t->step_arena, &s, &n, e));
   TRY(trainer_gradients(&t->trainer, s, n, &r, e));
   TRY(checkpoint_write_block(t->o->dump_grads, t->student, t->trainer.grads, e));
-  log_info("gradients of %lld tokens (%lld in the loss, loss %.6f, norm %.6f) in '%s'", (long long)r.tokens, (long long)r.sums.n, mean(r.sums.loss, &r.sums),
+  log_info("gradients of %lld tokens (%lld in the loss, loss %.6f, norm %.6f) in '%s'", (long long)r.tokens, (long long)r.sums.n, training_mean(r.sums.loss, &r.sums),
            r.norm, t->o->dump_grads);
 out:
   return st;
@@ -459,7 +307,7 @@ static enum status train_into(struct training *t, struct err *e) {
            target_mode_name(t->target.mode), (long long)t->budget, (double)trainer_bytes(&t->trainer) / 1e9);
   TRY(resume(t, e));
   TRY(train_loop(t, e));
-  TRY(finish(t, e));
+  TRY(training_finish(t, e));
 out:
   buf_free(&about);
   return st;

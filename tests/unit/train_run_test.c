@@ -128,7 +128,7 @@ static void same_file(const char *a, const char *b) {
 }
 
 #define WEIGHTS "/student/model.safetensors"
-#define TRAIN(out, ...) (const char *const[]){ "train", "--student", STUDENT, "--shards", in_dir("shards"), "--teacher", TEACHER, "--tokens-per-step", "128", \
+#define TRAIN(out, ...) (const char *const[]){ "train", "--student", STUDENT, "--shards", in_dir("shards"), "--teacher", TEACHER, "--accept-terms", "made for this test", "--tokens-per-step", "128", \
     "--micro-tokens", "64", "--epochs", "4", "--checkpoint-every", "3", "-o", in_dir(out), __VA_ARGS__, NULL }
 
 static void threads_give_the_same_student(void **state) {
@@ -217,6 +217,8 @@ static void mismatches_are_refused(void **state) {
   assert_int_equal(retort(TRAIN("bad", "--loss", "nosuch")), 2);
   assert_int_equal(retort((const char *const[]){ "train", "--student", STUDENT, "--shards", in_dir("shards"), "-o", in_dir("bad"), NULL }), 2);
   expect_log("needs a teacher");
+  assert_int_equal(retort((const char *const[]){ "train", "--student", STUDENT, "--shards", in_dir("shards"), "--teacher", TEACHER, "-o", in_dir("bad"), NULL }), 10);
+  expect_log("terms");
   assert_false(folder_exists(in_dir("bad")) || folder_exists(in_dir("bad.part")));
 }
 
