@@ -13,7 +13,7 @@
 #include "weights.h"
 
 struct eval_options {
-  const char *teacher, *data, *targets;
+  const char *teacher, *data, *targets, *summary;
   struct opt_list text;
   uint64_t tokens, text_context, micro_tokens;
   int64_t speed_tokens, seed;
@@ -31,12 +31,13 @@ static const struct opt_row option_rows[] = {
   ROW(speed, "speed", 0, OPT_FLAG, NULL, NULL, NULL, "measure decoding, one stream, greedy (tok_s)"),
   ROW(speed_tokens, "speed-tokens", 0, OPT_INT, "48", "1..100000", "N", "tokens decoded by --speed"),
   ROW(seed, "seed", 0, OPT_INT, "1", "0..", "N", "of the bootstrap over documents"),
+  ROW(summary, "summary", 0, OPT_STR, NULL, NULL, "FILE", "also write {name: row} as JSON here, for 'retort report'"),
   ROW(json, "json", 0, OPT_FLAG, NULL, NULL, NULL, "JSON Lines, one model a row, instead of the table"),
   OPT_END
 };
 
 struct evaluated {
-  const char *path;
+  const char *path, *name; /* NAME=MODEL on the line, else the path */
   struct model *m;
   struct run *run;
   uint64_t bytes;
@@ -56,6 +57,18 @@ struct eval_run {
   struct progress *bar;
   int64_t max_tok;
 };
+
+/* "pruned=build/demo/pruned": a name without a slash before the first '=', unless a file is called so. */
+static enum status name_and_path(const char *arg, struct arena *a, const char **name, const char **path, struct err *e) {
+  const char *eq = strchr(arg, '=');
+  *name = *path = arg;
+  if (eq == NULL || eq == arg || eq[1] == '\0' || memchr(arg, '/', (size_t)(eq - arg)) != NULL || file_exists(arg) || folder_exists(arg)) {
+    return STATUS_OK;
+  }
+  *name = arena_strndup(a, arg, (size_t)(eq - arg));
+  *path = eq + 1;
+  return *name != NULL ? STATUS_OK : err_nomem(e, (size_t)(eq - arg));
+}
 
 /* Bytes of the weights on disk: what a user has to ship. */
 static uint64_t weight_bytes(const struct weights *w, const char *path, struct arena *a) {
@@ -100,7 +113,7 @@ static enum status open_models(struct eval_run *v, const struct opt_list *args, 
   }
   for (size_t i = 0; i < args->n; i++) {
     struct evaluated *x = &v->model[v->n++]; /* counted at once: what was opened before an error is closed */
-    x->path = args->item[i];
+    TRY(name_and_path(args->item[i], ctx_arena(v->c), &x->name, &x->path, e));
     int is_teacher = v->o->teacher != NULL && v->target.model != NULL && strcmp(x->path, v->o->teacher) == 0;
     if (is_teacher) {
       x->m = v->target.model;
@@ -220,39 +233,73 @@ out:
   return st;
 }
 
-static enum status print_json(struct eval_run *v, const struct evaluated *x, struct err *e) {
+static enum status put_row(struct eval_run *v, const struct evaluated *x, struct buf *b, struct err *e) {
   enum status st = STATUS_OK;
-  struct buf b = { 0 };
   const struct loss_sums *d = &x->data.sums, *t = &x->text.sums;
   uint64_t seed = (uint64_t)v->o->seed;
-  TRY(buf_puts(&b, "{\"name\":", e));
-  TRY(json_put_cstr(&b, x->path, e));
-  TRY(buf_printf(&b, e, ",\"params\":%lld,\"bytes\":%llu", (long long)model_params(x->m), (unsigned long long)x->bytes));
+  TRY(buf_puts(b, "{\"name\":", e));
+  TRY(json_put_cstr(b, x->name, e));
+  TRY(buf_puts(b, ",\"path\":", e));
+  TRY(json_put_cstr(b, x->path, e));
+  TRY(buf_printf(b, e, ",\"params\":%lld,\"bytes\":%llu", (long long)model_params(x->m), (unsigned long long)x->bytes));
   if (v->shards != NULL) {
-    TRY(put_interval(&b, "loss", mean(d->ce, d), &x->data, SUMS_CE, seed, e));
-    TRY(buf_puts(&b, ",\"perplexity\":", e));
-    TRY(json_put_num(&b, exp(mean(d->ce, d)), e));
+    TRY(put_interval(b, "loss", mean(d->ce, d), &x->data, SUMS_CE, seed, e));
+    TRY(buf_puts(b, ",\"perplexity\":", e));
+    TRY(json_put_num(b, exp(mean(d->ce, d)), e));
     if (v->target.mode != TARGET_NONE) {
-      TRY(put_interval(&b, "kl", mean(d->kl, d), &x->data, SUMS_KL, seed, e));
-      TRY(put_interval(&b, "agreement", mean(d->agree, d), &x->data, SUMS_AGREE, seed, e));
-      TRY(buf_printf(&b, e, ",\"targets\":\"%s\"", target_mode_name(v->target.mode)));
+      TRY(put_interval(b, "kl", mean(d->kl, d), &x->data, SUMS_KL, seed, e));
+      TRY(put_interval(b, "agreement", mean(d->agree, d), &x->data, SUMS_AGREE, seed, e));
+      TRY(buf_printf(b, e, ",\"targets\":\"%s\"", target_mode_name(v->target.mode)));
     }
-    TRY(buf_printf(&b, e, ",\"tokens\":%lld,\"documents\":%lld", (long long)d->n, (long long)x->data.n_doc));
+    TRY(buf_printf(b, e, ",\"tokens\":%lld,\"documents\":%lld", (long long)d->n, (long long)x->data.n_doc));
   }
   if (v->text.n > 0) {
-    TRY(buf_puts(&b, ",\"text_loss\":", e));
-    TRY(json_put_num(&b, mean(t->ce, t), e));
-    TRY(buf_printf(&b, e, ",\"text_tokens\":%lld", (long long)t->n));
+    TRY(buf_puts(b, ",\"text_loss\":", e));
+    TRY(json_put_num(b, mean(t->ce, t), e));
+    TRY(buf_printf(b, e, ",\"text_tokens\":%lld", (long long)t->n));
   }
   if (v->o->speed) {
-    TRY(buf_puts(&b, ",\"tok_s\":", e));
-    TRY(json_put_num(&b, x->tok_s, e));
+    TRY(buf_puts(b, ",\"tok_s\":", e));
+    TRY(json_put_num(b, x->tok_s, e));
   }
-  TRY(ctx_print(v->c, e, "%s}\n", b.p));
+  TRY(buf_putc(b, '}', e));
+out:
+  return st;
+}
+
+static enum status print_rows(struct eval_run *v, struct err *e) {
+  enum status st = STATUS_OK;
+  struct buf b = { 0 };
+  for (size_t i = 0; i < v->n; i++) {
+    buf_clear(&b);
+    TRY(put_row(v, &v->model[i], &b, e));
+    TRY(ctx_print(v->c, e, "%s\n", b.p));
+  }
 out:
   buf_free(&b);
   return st;
 }
+
+static enum status write_summary(struct eval_run *v, struct err *e) {
+  enum status st = STATUS_OK;
+  struct buf b = { 0 };
+  struct file_atomic f = { 0 };
+  for (size_t i = 0; i < v->n; i++) {
+    TRY(buf_puts(&b, i == 0 ? "{" : ",\n ", e));
+    TRY(json_put_cstr(&b, v->model[i].name, e));
+    TRY(buf_putc(&b, ':', e));
+    TRY(put_row(v, &v->model[i], &b, e));
+  }
+  TRY(buf_puts(&b, "}\n", e));
+  TRY(file_atomic_open(&f, v->o->summary, e));
+  fwrite(b.p, 1, b.n, f.fp); /* a short write shows in the commit */
+  TRY(file_atomic_commit(&f, e));
+out:
+  file_atomic_abort(&f);
+  buf_free(&b);
+  return st;
+}
+
 
 static enum status cell(struct ctx *c, int shown, int digits, double value, struct err *e) {
   return shown ? ctx_print(c, e, " %10.*f", digits, value) : ctx_print(c, e, " %10s", "-");
@@ -262,14 +309,14 @@ static enum status print_table(struct eval_run *v, struct err *e) {
   enum status st = STATUS_OK;
   int width = 5, data = v->shards != NULL, kl = data && v->target.mode != TARGET_NONE;
   for (size_t i = 0; i < v->n; i++) {
-    width = (int)strlen(v->model[i].path) > width ? (int)strlen(v->model[i].path) : width;
+    width = (int)strlen(v->model[i].name) > width ? (int)strlen(v->model[i].name) : width;
   }
   TRY(ctx_print(v->c, e, "%-*s %10s %10s %10s %10s %10s %10s %10s %10s\n", width, "model", "params M", "MB", "loss", "perplexity",
                 v->target.mode == TARGET_TOPK ? "KL top-k" : "KL", "agreement", "text loss", "tok/s"));
   for (size_t i = 0; i < v->n; i++) {
     const struct evaluated *x = &v->model[i];
     const struct loss_sums *d = &x->data.sums, *t = &x->text.sums;
-    TRY(ctx_print(v->c, e, "%-*s", width, x->path));
+    TRY(ctx_print(v->c, e, "%-*s", width, x->name));
     TRY(cell(v->c, 1, 1, (double)model_params(x->m) / 1e6, e));
     TRY(cell(v->c, 1, 1, (double)x->bytes / 1e6, e));
     TRY(cell(v->c, data, 4, mean(d->ce, d), e));
@@ -302,7 +349,7 @@ static enum status eval_all(struct eval_run *v, const struct opt_list *args, str
     TRY(measure(v, source_of_shards(v->shards), &v->target, 0, 1, "data", e));
   }
   if (v->o->text.n > 0) {
-    TRY(tokenizer_open(args->item[0], &v->tokenizer, e));
+    TRY(tokenizer_open(v->model[0].path, &v->tokenizer, e));
     for (size_t i = 0; i < v->o->text.n; i++) {
       TRY(text_source_add(&v->text, v->o->text.item[i], v->tokenizer, (int64_t)v->o->text_context, e));
     }
@@ -311,12 +358,10 @@ static enum status eval_all(struct eval_run *v, const struct opt_list *args, str
   if (v->o->speed) {
     TRY(measure_speed(v, e));
   }
-  if (!v->o->json) {
-    TRY(print_table(v, e));
+  if (v->o->summary != NULL) {
+    TRY(write_summary(v, e));
   }
-  for (size_t i = 0; v->o->json && i < v->n; i++) {
-    TRY(print_json(v, &v->model[i], e));
-  }
+  TRY(v->o->json ? print_rows(v, e) : print_table(v, e));
 out:
   return st;
 }
@@ -359,12 +404,13 @@ out:
 
 const struct stage stage_eval = {
   .name = "eval",
-  .args = "MODEL... --data SHARDS [--teacher T]",
+  .args = "[NAME=]MODEL... --data SHARDS [--teacher T]",
   .summary = "loss, KL to the teacher, agreement, size and speed of models side by side",
   .details = "Loss in nats a token over the shards' mask, KL(teacher||model) over the full vocabulary with an online\n"
              "--teacher (or from stored top-k targets with the bucket of their remaining mass, then named so), share of\n"
              "positions with the same greatest logit. --json adds 95 % intervals by a bootstrap over documents.\n"
-             "Models named together share the teacher's pass. A run folder stands for its student.\n\n"
+             "Models named together share the teacher's pass. A run folder stands for its student. NAME=MODEL gives the row a\n"
+             "name.\n\n"
              "  retort eval run/ --teacher T.gguf --data held-out/\n"
              "  retort eval T.gguf pruned/ run/ sft/ --teacher T.gguf --data held-out/ --text eval.jsonl --speed --json\n",
   .flags = STAGE_COMPUTE,
