@@ -22,6 +22,11 @@ struct cpu_isa {
   void (*micro)(int64_t k, const float *a, int64_t rs, int64_t cs, const float *b, int64_t ldb, float *c, int64_t ldc, int add);
   void (*micro_few)(int64_t k, const float *a, int64_t rs, int64_t cs, const float *b, int64_t ldb, float *c, int64_t ldc, int add);
   void (*pack_transposed)(int64_t k, const float *src, int64_t ld, float *dst); /* dst[l*nr + j] = src[j*ld + l] */
+  /* Product for few rows: for 8 rows of weights w[i] and m rows of x, 16 lanes of each sum: lane l of lanes[i * ld_lanes + j * 16]
+   * adds (from 0 when first) w[i][c] * x[j * ldx + c] for c = l, l + 16, ... < k ascending. lanes_sum folds them in halves. */
+  void (*gemv_tile)(int64_t m, int64_t k, const float *const *w, const float *x, int64_t ldx, float *lanes, int64_t ld_lanes, int first);
+  float (*lanes_sum)(const float *lanes);
+  void (*decode_span)(enum dtype t, int64_t n, const void *src, float *dst); /* whole blocks, one thread */
   /* Spans. exp_sum: sum of exp(x * scale - shift) in a fixed order; exp_store: the values to out (may be x), their sum back. */
   float (*max_span)(int64_t n, const float *x);
   double (*exp_sum)(int64_t n, const float *x, float scale, float shift);
@@ -32,10 +37,13 @@ struct cpu_isa {
 extern struct cpu_isa cpu_isa;
 void cpu_gemm_use_generic(struct cpu_isa *isa);
 void cpu_spans_use_generic(struct cpu_isa *isa);
+void cpu_gemv_use_generic(struct cpu_isa *isa);
 void cpu_gemm_use_avx2(struct cpu_isa *isa);
 void cpu_spans_use_avx2(struct cpu_isa *isa);
+void cpu_gemv_use_avx2(struct cpu_isa *isa);
 void cpu_gemm_use_avx512(struct cpu_isa *isa);
 void cpu_spans_use_avx512(struct cpu_isa *isa);
+void cpu_gemv_use_avx512(struct cpu_isa *isa);
 
 /* One thread's c(m,n) (+)= a b; a[i * rs + l * cs], b[l * ldb + j] or, when bt, b[j * ldb + l]. A value's bits depend on its
  * row of a, its column of b and k only: not on m, n or where it stands. */
@@ -80,6 +88,7 @@ void cpu_decode(struct kdev *, enum dtype t, int64_t n, const void *src, float *
 void cpu_encode(struct kdev *, enum dtype t, int64_t n, const float *src, void *dst);
 void cpu_rows(struct kdev *, int64_t n, void (*f)(void *ctx, int64_t row, int worker), void *ctx);
 
-/* One thread's decode of n values (whole blocks); what cpu_decode and cpu_gemv are made of. */
+/* The readable decode_span, and the 6-bit scale and minimum of group j of a Q4_K block. */
 void cpu_decode_span(enum dtype t, int64_t n, const void *src, float *dst);
+void cpu_group_q4_k(const unsigned char *scales, int j, int *scale, int *min);
 #endif

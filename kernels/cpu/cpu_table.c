@@ -53,17 +53,20 @@ static int has_generic(void) { return 1; }
 static void use_generic(void) {
   cpu_gemm_use_generic(&cpu_isa);
   cpu_spans_use_generic(&cpu_isa);
+  cpu_gemv_use_generic(&cpu_isa);
 }
 
 #if defined(__x86_64__)
 static void use_avx2(void) {
   cpu_gemm_use_avx2(&cpu_isa);
   cpu_spans_use_avx2(&cpu_isa);
+  cpu_gemv_use_avx2(&cpu_isa);
 }
 
 static void use_avx512(void) {
   cpu_gemm_use_avx512(&cpu_isa);
   cpu_spans_use_avx512(&cpu_isa);
+  cpu_gemv_use_avx512(&cpu_isa);
 }
 #endif
 

@@ -37,7 +37,7 @@ static void block_q8_0(const unsigned char *b, float *y) {
 }
 
 /* Scale and minimum of group j: six bits each, those of groups 4..7 split between a nibble and two high bits. */
-static void group_q4_k(const unsigned char *s, int j, int *scale, int *min) {
+void cpu_group_q4_k(const unsigned char *s, int j, int *scale, int *min) {
   if (j < 4) {
     *scale = s[j] & 63;
     *min = s[j + 4] & 63;
@@ -52,7 +52,7 @@ static void block_q4_k(const unsigned char *b, float *y) {
   for (int j = 0; j < 8; j++) {
     const unsigned char *q = b + 16 + j / 2 * 32;
     int scale, min, shift = j % 2 * 4;
-    group_q4_k(b + 4, j, &scale, &min);
+    cpu_group_q4_k(b + 4, j, &scale, &min);
     float ds = d * (float)scale, m = dmin * (float)min;
     for (int i = 0; i < 32; i++) {
       y[j * 32 + i] = ds * (float)(q[i] >> shift & 15) - m;
@@ -110,7 +110,7 @@ struct job {
 
 static void decode_range(void *ctx, int64_t begin, int64_t end) {
   const struct job *p = ctx;
-  cpu_decode_span(p->t, end - begin, p->src + dtype_bytes(p->t, begin), p->dst + begin);
+  cpu_isa.decode_span(p->t, end - begin, p->src + dtype_bytes(p->t, begin), p->dst + begin);
 }
 
 void cpu_decode(KDEV, enum dtype t, int64_t n, const void *src, float *dst) {
