@@ -15,6 +15,9 @@ static void store_half(unsigned char *p, float f) {
   p[1] = (unsigned char)(h >> 8);
 }
 
+/* To a code in [lo, hi]; NaN (a weight that is not finite) to lo, since converting it would be undefined. */
+static int code(float x, float lo, float hi) { return (int)(x >= hi ? hi : x >= lo ? x : lo); }
+
 static void block_q8_0(const float *x, unsigned char *b) {
   float most = 0;
   for (int i = 0; i < BLOCK; i++) {
@@ -23,7 +26,7 @@ static void block_q8_0(const float *x, unsigned char *b) {
   float d = most / 127.0f, inv = d > 0 ? 1.0f / d : 0.0f;
   store_half(b, d);
   for (int i = 0; i < BLOCK; i++) {
-    b[2 + i] = (unsigned char)(signed char)roundf(x[i] * inv);
+    b[2 + i] = (unsigned char)(signed char)code(roundf(x[i] * inv), -127, 127);
   }
 }
 
@@ -37,8 +40,8 @@ static void block_q4_1(const float *x, unsigned char *b) {
   store_half(b, d);
   store_half(b + 2, min);
   for (int i = 0; i < BLOCK / 2; i++) {
-    int lo = (int)((x[i] - min) * inv + 0.5f), hi = (int)((x[i + 16] - min) * inv + 0.5f);
-    b[4 + i] = (unsigned char)((lo > 15 ? 15 : lo) | (hi > 15 ? 15 : hi) << 4);
+    int lo = code((x[i] - min) * inv + 0.5f, 0, 15), hi = code((x[i + 16] - min) * inv + 0.5f, 0, 15);
+    b[4 + i] = (unsigned char)(lo | hi << 4);
   }
 }
 
