@@ -21,8 +21,9 @@ struct tally {
 static int is(const char *path) {
   char name[4096];
   struct buf text = { 0 };
-  if (snprintf(name, sizeof name, "%s/manifest.json", path) >= (int)sizeof name || !file_exists(name)) return 0;
-  int yes = file_read(name, (size_t)1 << 30, &text, NULL) == STATUS_OK && text.p && strstr(text.p, "\"retort-shards\"") != NULL;
+  int yes = 0;
+  if (snprintf(name, sizeof name, "%s/manifest.json", path) < (int)sizeof name && file_exists(name))
+    yes = file_read(name, (size_t)1 << 30, &text, NULL) == STATUS_OK && text.p && strstr(text.p, "\"retort-shards\"") != NULL;
   buf_free(&text);
   snprintf(name, sizeof name, "%s/data-00000.rtz", path);
   return yes || file_exists(name); /* a damaged manifest is still one of shards */

@@ -4,10 +4,9 @@
 #include "shard_targets.h"
 #include "decode.h"
 #include "hash.h"
-#include "log.h"
 #include "opt.h"
 #include "pool.h"
-#include "terms.h"
+#include "teacher.h"
 
 struct targets {
   struct target_kind kind;
@@ -35,17 +34,6 @@ enum status target_parse(const char *text, struct target_kind *k, struct err *e)
     else return err_set(e, STATUS_USAGE, "'--targets %s': expected none, topk:K with K from 1 to 65535, hidden, or topk:K,hidden", text);
   }
   return k->top_k || k->hidden ? STATUS_OK : err_set(e, STATUS_USAGE, "'--targets %s': expected none, topk:K, hidden, or topk:K,hidden", text);
-}
-
-static enum status gate(struct targets *t, const char *stated, const char *accept, struct err *e) {
-  struct terms_subject s = { .label = weights_path(t->w), .file = t->name };
-  struct span v;
-  const char *notice = NULL;
-  if (gguf_str(t->w, "general.license", &v)) s.licence = arena_strndup(t->a, v.p, v.n);
-  if (gguf_str(t->w, "general.basename", &v) || gguf_str(t->w, "general.name", &v)) s.name = arena_strndup(t->a, v.p, v.n);
-  enum status st = terms_gate(&s, stated, accept, t->a, &t->terms, &notice, e);
-  if (st == STATUS_OK && notice) log_info("%s", notice);
-  return st;
 }
 
 static enum status same_tokenizer(const char *teacher, const struct weights *w, const struct tokenizer *t, struct err *e) {
@@ -80,11 +68,11 @@ enum status targets_open(const char *teacher, const struct target_kind *k, const
   const char *slash = strrchr(teacher, '/');
   t->name = arena_strndup(t->a, slash && slash[1] ? slash + 1 : teacher, strlen(slash && slash[1] ? slash + 1 : teacher));
   TRY(weights_open(teacher, &t->w, e));
-  TRY(gate(t, stated, accept, e));
+  TRY(teacher_terms_gate(t->w, stated, accept, t->a, &t->terms, e));
   TRY(same_tokenizer(teacher, t->w, tok, e));
   TRY(weights_identity(t->w, sha, e));
   hash_hex(sha, 32, hex);
-  t->identity = arena_printf(t->a, "sha256:%s %s", hex, kernel_contract());
+  t->identity = arena_printf(t->a, "local:%s:%s", hex, kernel_contract());
   TRY(model_from_weights(t->w, 0, &t->m, e));
   const struct model_config *c = model_config(t->m);
   if (c->vocab < tokenizer_vocab(tok) || k->top_k > c->vocab) {
