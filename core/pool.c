@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The compute pool (decision 4). Workers sleep on a condition; a run publishes (function, count) under the lock and all
- * threads take task numbers from one atomic counter. Libraries with an OpenMP pool of their own (oneDNN over libgomp) are
+ * threads take task numbers from one atomic counter. A worker that wakes after the last task was taken is not waited for, so
+ * a busy machine never holds up a run; before they sleep both sides look again for SPIN_NS, because a model runs hundreds of
+ * short runs a token and a futex wake takes 40 us. Libraries with an OpenMP pool of their own (oneDNN over libgomp) are
  * told once per worker thread to run single-threaded; the caller's thread too, inside a run. */
 #include "pool.h"
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <time.h>
 #include "file.h"
 #include "mem.h"
 
@@ -18,13 +21,14 @@ static struct {
   pthread_cond_t wake, done;
   pthread_t thread[POOL_MOST];
   int n_threads; /* with the caller */
-  unsigned long run_id;
-  int running, quit;
+  atomic_ulong run_id;
+  atomic_int active;  /* workers inside the present run */
+  int open, quit;     /* open: workers may still join */
   void (*f)(void *, int, int);
   void *ctx;
   int n;
   atomic_int next;
-} P = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .n_threads = 1 };
+} P = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .n_threads = 1, .run_id = 1 };
 static _Thread_local int worker_id = -1; /* inside a task: this worker's number */
 static _Thread_local int omp_is_single;
 
@@ -39,19 +43,53 @@ static void work(int self) {
   worker_id = old;
 }
 
+static void relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static int64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+enum { SPIN_NS = 20000, SPIN_LOOKS = 32 };
+
+/* Looks for a new run (worker) or for the last worker to leave (caller, seen = 0). */
+static void spin(unsigned long seen) {
+  int64_t until = now_ns() + SPIN_NS;
+  do {
+    for (int i = 0; i < SPIN_LOOKS; i++) {
+      if (seen ? atomic_load_explicit(&P.run_id, memory_order_relaxed) != seen : atomic_load_explicit(&P.active, memory_order_relaxed) == 0) return;
+      relax();
+    }
+  } while (now_ns() < until);
+}
+
 static void *worker_main(void *arg) {
   int self = (int)(intptr_t)arg;
-  unsigned long seen = 0;
+  unsigned long seen = 1;
   omp_set_num_threads(1);
   pthread_mutex_lock(&P.lock);
   for (;;) {
-    while (!P.quit && P.run_id == seen) pthread_cond_wait(&P.wake, &P.lock);
+    if (!P.quit && !(P.open && atomic_load(&P.run_id) != seen)) {
+      seen = atomic_load(&P.run_id); /* a run that is closed is a run that is over */
+      pthread_mutex_unlock(&P.lock);
+      spin(seen);
+      pthread_mutex_lock(&P.lock);
+      while (!P.quit && !(P.open && atomic_load(&P.run_id) != seen)) pthread_cond_wait(&P.wake, &P.lock);
+    }
     if (P.quit) break;
-    seen = P.run_id;
+    seen = atomic_load(&P.run_id);
+    atomic_fetch_add(&P.active, 1);
     pthread_mutex_unlock(&P.lock);
     work(self);
     pthread_mutex_lock(&P.lock);
-    if (--P.running == 0) pthread_cond_signal(&P.done);
+    if (atomic_fetch_sub(&P.active, 1) == 1) pthread_cond_signal(&P.done);
   }
   pthread_mutex_unlock(&P.lock);
   return NULL;
@@ -108,13 +146,19 @@ void pool_run(int n, void (*f)(void *ctx, int i, int worker), void *ctx) {
   pthread_mutex_lock(&P.lock);
   P.f = f, P.ctx = ctx, P.n = n;
   atomic_store(&P.next, 0);
-  P.running = P.n_threads - 1;
-  P.run_id++;
+  P.open = 1;
+  atomic_fetch_add(&P.run_id, 1);
   pthread_cond_broadcast(&P.wake);
   pthread_mutex_unlock(&P.lock);
   work(0);
   pthread_mutex_lock(&P.lock);
-  while (P.running > 0) pthread_cond_wait(&P.done, &P.lock);
+  P.open = 0;
+  if (atomic_load(&P.active) > 0) {
+    pthread_mutex_unlock(&P.lock);
+    spin(0);
+    pthread_mutex_lock(&P.lock);
+  }
+  while (atomic_load(&P.active) > 0) pthread_cond_wait(&P.done, &P.lock);
   pthread_mutex_unlock(&P.lock);
 }
 
