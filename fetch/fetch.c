@@ -14,7 +14,7 @@
 struct fetch_options {
   const char *split, *tokenizer, *licence, *from_file, *root, *encoding, *type, *ca_file;
   struct opt_list include, exclude, map, meta;
-  uint64_t overlap, min_chars, max_document, max_unpacked;
+  uint64_t overlap, min_chars, passages, max_document, max_unpacked;
   int64_t pdf_timeout;
   double timeout;
   int front_matter, hidden, strict;
@@ -24,6 +24,7 @@ static const struct opt_row fetch_rows[] = {
   OPT_ROW(fetch_options, split, "split", 0, OPT_STR, NULL, NULL, "UNIT:N", "cut documents into passages of at most N: chars:1500 or tokens:400"),
   OPT_ROW(fetch_options, tokenizer, "tokenizer", 0, OPT_STR, NULL, NULL, "MODEL", "tokenizer that counts for --split tokens:N"),
   OPT_ROW(fetch_options, overlap, "overlap", 0, OPT_COUNT, "0", "0..", "M", "repeat up to M characters or tokens of the passage before, in whole sentences"),
+  OPT_ROW(fetch_options, passages, "passages", 0, OPT_COUNT, "0", "0..", "N", "keep at most N passages of a document, spread evenly; 0 = all"),
   OPT_ROW(fetch_options, min_chars, "min-chars", 0, OPT_COUNT, "0", "0..", "N", "leave out passages shorter than N characters"),
   OPT_ROW(fetch_options, licence, "licence", 0, OPT_STR, NULL, NULL, "TEXT", "licence of the documents, for meta.licence"),
   OPT_ROW(fetch_options, meta, "meta", 0, OPT_LIST, NULL, NULL, "KEY=TEXT", "one more string for meta of every row"),
@@ -182,7 +183,7 @@ out:
 struct passage {
   struct fetch *f;
   const char *id; /* of the document */
-  size_t made;
+  size_t made, seen, of; /* written; long enough so far and in all */
 };
 
 /* Passages of a row keep the fields that fetch does not own (split, scores ...) byte for byte. */
@@ -201,18 +202,37 @@ out:
   return st;
 }
 
+static int long_enough(const struct fetch *f, struct span text)
+{
+  size_t chars = 0;
+  for (size_t i = 0; i < text.n; i++) {
+    chars += ((unsigned char)text.p[i] & 0xc0) != 0x80;
+  }
+  return chars >= f->o->min_chars;
+}
+
+static enum status count_passage(void *ctx, struct span text, size_t index, struct err *e)
+{
+  struct passage *p = ctx;
+  (void)index;
+  (void)e;
+  p->of += (size_t)long_enough(p->f, text);
+  return STATUS_OK;
+}
+
 static enum status write_passage(void *ctx, struct span text, size_t index, struct err *e)
 {
   enum status st = STATUS_OK;
   struct passage *p = ctx;
   struct fetch *f = p->f;
   struct buf *b = &f->line;
-  size_t chars = 0;
-  for (size_t i = 0; i < text.n; i++) {
-    chars += ((unsigned char)text.p[i] & 0xc0) != 0x80;
-  }
-  if (chars < f->o->min_chars) {
+  if (!long_enough(f, text)) {
     f->short_passages++;
+    return STATUS_OK;
+  }
+  /* --passages N: the k-th of them is one of N spread evenly when k * N / of steps up. */
+  size_t k = p->seen++, most = (size_t)f->o->passages;
+  if (most > 0 && p->of > most && (k + 1) * most / p->of == k * most / p->of) {
     return STATUS_OK;
   }
   p->made++;
@@ -269,8 +289,11 @@ static enum status on_refused(void *ctx, const char *uri, enum doc_outcome how, 
 static enum status write_document(struct fetch *f, const char *uri, struct span text, const char *id, struct err *e)
 {
   enum status st = STATUS_OK;
-  struct passage p = { f, id, 0 };
+  struct passage p = { f, id, 0, 0, 0 };
   uint64_t shorter = f->short_passages;
+  if (f->o->passages > 0) {
+    TRY(split_text(&f->split, text, count_passage, &p, e));
+  }
   TRY(split_text(&f->split, text, write_passage, &p, e));
   if (p.made == 0) {
     return on_refused(f, uri, DOC_DROPPED, f->short_passages > shorter ? "too short" : "empty", "no text is left", e);

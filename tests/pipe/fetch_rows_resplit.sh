@@ -14,3 +14,9 @@ printf '{"id":"x","split":"test","n":12345678901234567890123, "text":"One senten
 [ "$(wc -l <out)" = 3 ] || { echo "expected 3 passages: $(cat out)"; exit 1; }
 [ "$(grep -c '"split":"test","n":12345678901234567890123' out)" = 3 ] || { echo "fields are lost: $(cat out)"; exit 1; }
 [ "$(jq -r .id <out | tr '\n' ' ')" = 'x#1 x#2 x#3 ' ] || { echo "ids: $(jq -r .id <out)"; exit 1; }
+
+# --passages N: N of them, spread evenly
+seq 1 40 | sed 's/.*/Sentence number & of the text./' >long.txt
+got=$("$RETORT" fetch -q --split chars:40 --passages 4 long.txt | jq -r .meta.part | tr '\n' ' ')
+[ "$got" = '10 20 30 40 ' ] || { echo "--passages 4 took '$got'"; exit 1; }
+[ "$("$RETORT" fetch -q --split chars:40 --passages 99 long.txt | wc -l)" = 40 ] || { echo "--passages above the count"; exit 1; }
