@@ -38,6 +38,7 @@ struct scorer {
   struct buf top, rest, line; /* parts of its line */
   struct progress *progress;
   uint64_t done_tok;
+  int no_tokenizer;           /* that ends the run: it is no row's fault */
 };
 
 /* ---- in ---- */
@@ -58,6 +59,13 @@ static enum status read_ids(struct span v, struct arena *a, struct tokens *out, 
   }
   out->n = n;
   json_free(j);
+  return st;
+}
+
+/* Only when a row brings text: rows of ids can be scored by models without a tokenizer. */
+static enum status need_tokenizer(struct scorer *s, struct err *e) {
+  enum status st = s->t ? STATUS_OK : tokenizer_from_weights(model_weights(s->m), &s->t, e);
+  s->no_tokenizer = st != STATUS_OK;
   return st;
 }
 
@@ -85,6 +93,7 @@ static enum status row_tokens(struct scorer *s, const struct record *r, struct t
   if (span_type(ids) == '[') {
     return read_ids(ids, s->a, out, e);
   }
+  TRY(need_tokenizer(s, e));
   TRY(record_string(r, "text", s->a, &text, e));
   if (text.p) {
     return text_tokens(s, text, out, e);
@@ -252,7 +261,7 @@ static enum status read_rows(struct scorer *s, struct err *e) {
     st = row_tokens(s, &r, &tok, e);
     st = st == STATUS_OK ? record_id(&r, s->a, &id, e) : st;
     st = st == STATUS_OK ? check_row(s, tok, e) : st;
-    if (st == STATUS_DATA) { /* what cannot be scored is counted, the rows around it are not lost */
+    if (st == STATUS_DATA && !s->no_tokenizer) { /* what cannot be scored is counted, the rows around it are not lost */
       log_warn("row %llu: %s", (unsigned long long)number, e->msg);
       ledger_failed(ctx_ledger(s->ctx), "not scorable");
       continue;
@@ -275,7 +284,6 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
     return err_nomem(e, 4096);
   }
   TRY(model_open(args->item[0], 0, &s.m, e));
-  TRY(tokenizer_from_weights(model_weights(s.m), &s.t, e));
   if (s.o->top > model_config(s.m)->vocab) {
     st = err_set(e, STATUS_USAGE, "--top %lld is above the vocabulary of %d", (long long)s.o->top, model_config(s.m)->vocab);
     goto out;
