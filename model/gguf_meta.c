@@ -150,6 +150,24 @@ static void put_vocabulary(struct list *x, const struct tokenizer *t, int32_t vo
   buf_free(&one);
 }
 
+/* Keys of ours for what GGUF has none for: without them a model would read its own tokenizer differently after export. */
+static void put_quirks(struct list *x, const struct tokenizer *t) {
+  struct token_quirks q = tokenizer_quirks(t);
+  uint64_t n = 0;
+  put_bool(x, "tokenizer.ggml.add_space_prefix", q.prefix_space);
+  put_bool(x, "tokenizer.retort.nfc", q.nfc);
+  put_bool(x, "tokenizer.retort.ignore_merges", q.ignore_merges);
+  if (q.bpe_unk >= 0) put_int(x, "tokenizer.retort.bpe_unk", q.bpe_unk);
+  for (int32_t i = 0; i < tokenizer_vocab(t); i++) n += tokenizer_added_flags(t, i) != 0;
+  if (n == 0) return;
+  array(x, "tokenizer.retort.added_flags", GGUF_I32, 2 * n);
+  for (int32_t i = 0; i < tokenizer_vocab(t); i++) {
+    if (!tokenizer_added_flags(t, i)) continue;
+    word(x, (uint32_t)i);
+    word(x, (uint32_t)tokenizer_added_flags(t, i));
+  }
+}
+
 static enum status from_folder(struct list *x, const struct model_config *c, const struct weights *src) {
   struct tokenizer *t = NULL;
   struct arena *a = arena_new(0);
@@ -178,7 +196,7 @@ static enum status from_folder(struct list *x, const struct model_config *c, con
     if (ids[i].id >= 0) put_int(x, ids[i].key, ids[i].id);
   }
   put_bool(x, "tokenizer.ggml.add_bos_token", tokenizer_add_bos(t));
-  put_bool(x, "tokenizer.ggml.add_space_prefix", 0);
+  put_quirks(x, t);
   if (tokenizer_template(t) != NULL) put_text(x, "tokenizer.chat_template", tokenizer_template(t));
   tokenizer_close(t);
   return x->st;

@@ -22,10 +22,12 @@ static const struct chat_template *by_hash(uint64_t h) {
 
 /* A template of another family would be read as plain text by this tokenizer: wrong without anybody noticing. */
 static enum status check_needs(const struct chat_template *row, const struct tokenizer *t, struct err *e) {
-  for (int i = 0; t && row->needs[i]; i++)
-    if (tokenizer_id(t, row->needs[i]) < 0)
+  for (int i = 0; t && row->needs[i]; i++) {
+    enum token_type type = tokenizer_token_type(t, tokenizer_id(t, row->needs[i])); /* a plain word of that text will not do */
+    if (type != TOKEN_CONTROL && type != TOKEN_USER)
       return err_set(e, STATUS_DATA, "chat template '%s' needs the token \"%s\", which this tokenizer lacks; choose another with --chat-template (%s)",
                      row->name, row->needs[i], NAMES);
+  }
   return STATUS_OK;
 }
 

@@ -267,6 +267,12 @@ void tokenizer_merge_at(const struct tokenizer *t, size_t i, int32_t *left, int3
   *left = t->bpe.merge[i].a, *right = t->bpe.merge[i].b;
 }
 
+struct token_quirks tokenizer_quirks(const struct tokenizer *t) {
+  return (struct token_quirks){ t->nfc, t->prefix_space, t->ignore_merges, t->bpe_unk };
+}
+
+int tokenizer_added_flags(const struct tokenizer *t, int32_t id) { return id < 0 || id >= t->n ? 0 : t->flag[id] & ADDED_QUIRKS; }
+
 enum token_type tokenizer_token_type(const struct tokenizer *t, int32_t id) {
   return id < 0 || id >= t->n ? TOKEN_UNUSED : (enum token_type)t->type[id];
 }

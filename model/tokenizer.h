@@ -42,6 +42,11 @@ MUST_USE enum status tokenizer_token_text(const struct tokenizer *t, int32_t id,
 size_t tokenizer_merge_count(const struct tokenizer *t);
 void tokenizer_merge_at(const struct tokenizer *t, size_t i, int32_t *left, int32_t *right);
 const char *tokenizer_pre_name(const struct tokenizer *t);
+/* What GGUF has no key for and llama.cpp does not do; kept in our own keys (docs/formats.md), so that a GGUF written here is
+ * read back as the same tokenizer. */
+struct token_quirks { int nfc, prefix_space, ignore_merges; int32_t bpe_unk; /* -1 = none */ };
+struct token_quirks tokenizer_quirks(const struct tokenizer *t);
+int tokenizer_added_flags(const struct tokenizer *t, int32_t id); /* lstrip 2, rstrip 4, single_word 8, normalized 16; 0 = none */
 int32_t tokenizer_pad(const struct tokenizer *t);
 int32_t tokenizer_unk(const struct tokenizer *t);
 /* SHA-256 over vocabulary, merges, pre-tokeniser and added tokens: what shards and manifests compare. */

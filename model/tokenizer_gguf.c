@@ -5,6 +5,7 @@
 #include "weights.h"
 
 #define KEY(name) "tokenizer.ggml." name
+#define OWN(name) "tokenizer.retort." name
 
 static enum status read_kind(const struct weights *w, struct tok_source *s, struct err *e) {
   struct span model = { NULL, 0 }, pre = { NULL, 0 };
@@ -62,6 +63,23 @@ static int32_t read_id(const struct weights *w, const char *key) {
   return gguf_int(w, key, &v) && v >= 0 && v < TOKEN_ID_LIMIT ? (int32_t)v : -1;
 }
 
+/* Keys that only retort writes, over what the pre-tokeniser's name says. */
+static enum status read_quirks(const struct weights *w, struct arena *a, struct tok_source *s, struct err *e) {
+  int64_t v, *flag = NULL;
+  uint64_t n = 0;
+  s->nfc = gguf_int(w, OWN("nfc"), &v) ? v != 0 : s->pre->gguf_nfc;
+  s->ignore_merges = gguf_int(w, OWN("ignore_merges"), &v) ? v != 0 : s->pre->gguf_ignore_merges;
+  s->bpe_unk = read_id(w, OWN("bpe_unk")); /* HF's models name none and drop the byte, as llama.cpp does */
+  if (!s->pre->hf_pattern && !s->pre->hf_digits && gguf_int(w, KEY("add_space_prefix"), &v)) s->prefix_space = v != 0;
+  if (!gguf_array_ints(w, OWN("added_flags"), a, &flag, &n)) return STATUS_OK;
+  for (uint64_t i = 0; i + 1 < n; i += 2) {
+    if (flag[i] < 0 || flag[i] >= s->n || !(s->token[flag[i]].flag & ADDED))
+      return err_set(e, STATUS_DATA, "'%s': %s[%llu]: %lld is no added token", s->what, OWN("added_flags"), (unsigned long long)i, (long long)flag[i]);
+    s->token[flag[i]].flag |= (unsigned char)(flag[i + 1] & ADDED_QUIRKS);
+  }
+  return STATUS_OK;
+}
+
 static enum status from_gguf(const struct weights *w, struct tokenizer **t, struct err *e) {
   enum status st = STATUS_OK;
   struct tok_source s = { .what = weights_path(w) };
@@ -70,16 +88,13 @@ static enum status from_gguf(const struct weights *w, struct tokenizer **t, stru
   TRY(read_kind(w, &s, e));
   TRY(read_tokens(w, a, &s, e));
   TRY(read_merges(w, a, &s, e));
-  s.nfc = s.pre->gguf_nfc, s.ignore_merges = s.pre->gguf_ignore_merges;
-  int64_t flag = s.pre->gguf_bos;
+  TRY(read_quirks(w, a, &s, e));
+  int64_t flag = 0;
   s.add_bos = gguf_int(w, KEY("add_bos_token"), &flag) ? flag != 0 : s.pre->gguf_bos;
-  flag = 0;
-  if (!s.pre->hf_pattern && !s.pre->hf_digits && gguf_int(w, KEY("add_space_prefix"), &flag)) s.prefix_space = flag != 0;
   s.bos = read_id(w, KEY("bos_token_id"));
   s.eos = read_id(w, KEY("eos_token_id"));
   s.pad = read_id(w, KEY("padding_token_id"));
   s.unk = read_id(w, KEY("unknown_token_id"));
-  s.bpe_unk = -1; /* HF's models name none; llama.cpp drops the byte as well */
   if (!gguf_str(w, "tokenizer.chat_template", &s.chat_template)) s.chat_template = (struct span){ NULL, 0 };
   TRY(tokenizer_build(&s, t, e));
 out:

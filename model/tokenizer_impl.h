@@ -10,7 +10,8 @@
 
 #define TOKEN_ID_LIMIT (1 << 22) /* more ids than any tokenizer has; bounds what a broken file can ask for */
 
-/* Flags of added tokens, as in tokenizer.json. */
+/* Flags of added tokens, as in tokenizer.json. The numbers from 2 to 16 are written to GGUF. */
+#define ADDED_QUIRKS (ADDED_LSTRIP | ADDED_RSTRIP | ADDED_SINGLE_WORD | ADDED_NORMALIZED)
 enum { ADDED = 1, ADDED_LSTRIP = 2, ADDED_RSTRIP = 4, ADDED_SINGLE_WORD = 8, ADDED_NORMALIZED = 16, IN_VOCAB = 32 /* of the BPE model */ };
 
 struct tok_entry {

@@ -12,6 +12,7 @@
 #include "json.h"
 #include "span.h"
 #include "tokenizer_impl.h"
+#include "weights.h"
 
 #define DATA TEST_SOURCE "/tests/golden/data/tokenizer/"
 
@@ -150,6 +151,44 @@ static void write_and_read(struct tokenizer *t, const char *what) {
   assert_int_equal(folder_remove(folder, &e), STATUS_OK);
 }
 
+static enum status fill_zero(void *ctx, const struct tensor_out *t, int64_t row0, int64_t rows, float *dst, struct err *e) {
+  (void)ctx, (void)row0, (void)e;
+  memset(dst, 0, (size_t)rows * (size_t)(t->n_dim > 1 ? t->dim[1] : 1) * sizeof *dst);
+  return STATUS_OK;
+}
+
+/* Folder -> GGUF -> the same tokenizer, in a model of one tiny layer. */
+static void through_gguf(struct tokenizer *t, const char *what) {
+  char folder[] = "/tmp/retort-tok-XXXXXX", path[64];
+  struct model_config c = { .arch = "llama", .n_layer = 1, .hidden = 8, .head_dim = 4, .vocab = tokenizer_vocab(t), .max_ctx = 64, .n_head = { 2 }, .n_kv_head = { 2 },
+    .ffn = { 8 }, .tied = 1, .norm_eps = 1e-5f, .rope_theta = 1e4f, .bos = -1, .eos = -1, .pad = -1, .unk = -1 };
+  struct tensor_out *list = NULL;
+  size_t n = 0;
+  struct weights *w = NULL;
+  struct tokenizer *back = NULL;
+  struct err e = { 0 };
+  struct arena *a = arena_new(0);
+  unsigned char one[32], two[32];
+  assert_non_null(mkdtemp(folder));
+  assert_int_equal(model_tensor_list(&c, DT_F32, a, &list, &n, &e), STATUS_OK);
+  snprintf(path, sizeof path, "%s/m", folder);
+  if (model_folder_write(path, &c, list, n, DT_F32, 1 << 30, NULL, fill_zero, NULL, &e) != STATUS_OK) fail_msg("%s: %s", what, e.msg);
+  if (tokenizer_write_hf(t, path, &e) != STATUS_OK) fail_msg("%s: %s", what, e.msg);
+  if (weights_open(path, &w, &e) != STATUS_OK) fail_msg("%s: %s", what, e.msg);
+  snprintf(path, sizeof path, "%s/m.gguf", folder);
+  if (gguf_write(path, &c, list, n, DT_F32, NULL, w, fill_zero, NULL, &e) != STATUS_OK) fail_msg("%s: %s", what, e.msg);
+  if (tokenizer_open(path, &back, &e) != STATUS_OK) fail_msg("%s: %s", what, e.msg);
+  tokenizer_hash(t, one);
+  tokenizer_hash(back, two);
+  if (memcmp(one, two, 32) != 0) fail_msg("%s: another tokenizer comes back from GGUF", what);
+  assert_int_equal(back->bos, t->bos);
+  assert_int_equal(back->add_bos, t->add_bos);
+  weights_close(w);
+  tokenizer_close(back);
+  arena_free(a);
+  assert_int_equal(folder_remove(folder, &e), STATUS_OK);
+}
+
 static void written_is_read(void **state) {
   (void)state;
   static const char *const name[] = { "qwen2_small", "gpt2_style" };
@@ -161,6 +200,7 @@ static void written_is_read(void **state) {
     assert_int_equal(tokenizer_open(path, &t, NULL), STATUS_OK);
     t->add_bos = 1, t->bos = tokenizer_id(t, "<|endoftext|>"), t->eos = t->bos; /* a TemplateProcessing is written */
     write_and_read(t, name[i]);
+    through_gguf(t, name[i]);
     tokenizer_close(t);
   }
   struct json *j = NULL;
@@ -170,6 +210,7 @@ static void written_is_read(void **state) {
     assert_int_equal(json_parse((struct span){ p, (size_t)((char *)memchr(p, '\n', (size_t)(end - p)) - p) }, "golden", &j, NULL), STATUS_OK);
     t = make_variant(j);
     write_and_read(t, json_cstr(json_get(j, "variant"), "?"));
+    through_gguf(t, json_cstr(json_get(j, "variant"), "?"));
     tokenizer_close(t);
     json_free(j);
   }
