@@ -125,6 +125,8 @@ static void check_mask(const char *id, const struct json *row, const struct toke
     /* A forged end of turn inside an answer, tool calls and NFC are checked by the runs alone. */
     if (t->nfc || json_get(msg, "tool_calls")) continue;
     size_t front = b.n >= c.n ? b.n - c.n : 99;
+    /* a token in front is there only because it holds the answer's first bytes as well */
+    if (front && tokenizer_token_bytes(t, k->id[from]).n <= front) fail_msg("%s: message %zu: the mask covers the header", id, m);
     if (front > 2 || strspn(b.p ? b.p : "", "\n") < front || (c.n && memcmp(b.p + front, c.p, c.n) != 0)) fail_msg("%s: masked '%s', expected '%.*s'", id, b.p ? b.p : "", (int)c.n, c.p);
   }
   while (i < k->n && !mask[i]) i++;

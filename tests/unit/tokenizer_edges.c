@@ -52,6 +52,17 @@ static void lacking_bytes(void **state) {
   tokenizer_close(t);
 }
 
+/* llama3.json has the word "end" (id 267) without merges that lead to it (HF's tokenizers gives the same ids). */
+static void words_without_merges(void **state) {
+  (void)state;
+  struct tokenizer *t = open_file(SEEDS "llama3.json");
+  assert_int_equal(t->ignore_merges, 1);
+  ids_are(t, "end the", 7, (int32_t[]){ 267, 258 }, 2);
+  t->ignore_merges = 0;
+  ids_are(t, "end the", 7, (int32_t[]){ 'e', 'n', 'd', 258 }, 4);
+  tokenizer_close(t);
+}
+
 /* Runs of one character: no limit of PCRE2 may cut them, no time may grow with their square, and the tokens are the text. */
 static void long_runs(void **state) {
   (void)state;
@@ -229,7 +240,7 @@ static void threads_share(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(lacking_bytes), cmocka_unit_test(long_runs), cmocka_unit_test(nfc_orders_and_composes),
+  const struct CMUnitTest tests[] = { cmocka_unit_test(lacking_bytes), cmocka_unit_test(words_without_merges), cmocka_unit_test(long_runs), cmocka_unit_test(nfc_orders_and_composes),
                                       cmocka_unit_test(folder_files), cmocka_unit_test(errors_name_what_was_found),
                                       cmocka_unit_test(every_allocation_fails_once), cmocka_unit_test(threads_share) };
   return cmocka_run_group_tests(tests, NULL, NULL);
