@@ -131,6 +131,7 @@ struct pretok {
   pcre2_general_context *memory;
   pcre2_code *code;
   pcre2_match_context *limits;
+  int jit;
 };
 
 static void *pcre_alloc(PCRE2_SIZE n, void *x) {
@@ -160,7 +161,7 @@ enum status pretok_new(const struct pretok_row *row, struct pretok **out, struct
   }
   /* Without JIT (a machine that forbids executable pages) the interpreter gives the same pieces, slower. The limits count
    * backtracking steps; one piece may be as long as the text, so they must not cut it. */
-  (void)pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
+  p->jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0;
   pcre2_set_match_limit(p->limits, UINT32_MAX);
   pcre2_set_depth_limit(p->limits, UINT32_MAX);
   *out = p;
@@ -190,9 +191,10 @@ enum status pretok_next(struct pretok_pass *pass, struct span *piece, int *got, 
   if (pass->pretok->row->split) {
     end = pass->pretok->row->split(pass->text.p, pass->text.n, start);
   } else if (!end) {
-    int rc = pcre2_match(pass->pretok->code, (PCRE2_SPTR)pass->text.p, pass->text.n, start, PCRE2_NO_UTF_CHECK, pass->match, pass->pretok->limits);
-    if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-      rc = pcre2_match(pass->pretok->code, (PCRE2_SPTR)pass->text.p, pass->text.n, start, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, pass->match, pass->pretok->limits);
+    const struct pretok *k = pass->pretok;
+    PCRE2_SPTR text = (PCRE2_SPTR)pass->text.p;
+    int rc = k->jit ? pcre2_jit_match(k->code, text, pass->text.n, start, 0, pass->match, k->limits) : PCRE2_ERROR_JIT_STACKLIMIT;
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT) rc = pcre2_match(k->code, text, pass->text.n, start, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, pass->match, k->limits);
     if (rc < 0 && rc != PCRE2_ERROR_NOMATCH) return err_set(e, STATUS_DATA, "pre-tokeniser '%s': PCRE2 error %d at byte %zu", pass->pretok->row->name, rc, start);
     const size_t *ov = pcre2_get_ovector_pointer(pass->match);
     if (rc < 0 || ov[1] <= start) {
