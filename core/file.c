@@ -67,6 +67,11 @@ enum status file_map_open(const char *path, struct file_map *m, struct err *e) {
   return st;
 }
 
+void file_map_forget(const struct file_map *m) {
+  union { const unsigned char *in; void *out; } p = { m->p };
+  if (m->p != NULL) (void)madvise(p.out, (size_t)m->bytes, MADV_DONTNEED);
+}
+
 void file_map_close(struct file_map *m) {
   if (m == NULL || m->p == NULL) return;
   (void)munmap((void *)(uintptr_t)m->p, (size_t)m->bytes);

@@ -20,6 +20,8 @@ struct file_map {
 };
 MUST_USE enum status file_map_open(const char *path, struct file_map *m, struct err *e); /* empty file: p = NULL, 0 */
 void file_map_close(struct file_map *m);
+/* The pages are not needed now: they leave the resident set and come back from the file when touched. */
+void file_map_forget(const struct file_map *m);
 
 /* Atomic file: file_atomic_open -> write to fp (or fileno) -> file_atomic_commit (flush, fsync, rename, fsync dir).
  * file_atomic_abort (or a kill) leaves no file under the final name. */

@@ -189,6 +189,10 @@ out:
   return st;
 }
 
+void weights_forget(const struct weights *w) {
+  for (size_t i = 0; w != NULL && i < w->n_map; i++) file_map_forget(&w->map[i]);
+}
+
 void weights_close(struct weights *w) {
   if (w == NULL) return;
   for (size_t i = 0; i < w->n_map; i++) file_map_close(&w->map[i]);

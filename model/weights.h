@@ -41,6 +41,8 @@ struct weights;
  * folder (its student/ is taken). Errors: STATUS_DATA names the file, the tensor and what is wrong. */
 MUST_USE enum status weights_open(const char *path, struct weights **w, struct err *e);
 void weights_close(struct weights *w);
+/* After the tensors were read into memory: the file's pages leave the resident set until touched again. Accepts NULL. */
+void weights_forget(const struct weights *w);
 const char *weights_path(const struct weights *w);
 const struct model_config *weights_config(const struct weights *w); /* NULL for a bare .safetensors without config.json */
 size_t weights_count(const struct weights *w);

@@ -124,6 +124,7 @@ static enum status open_models(struct eval_run *v, const struct opt_list *args, 
       }
     }
     TRY(run_new(x->m, v->max_tok, 0, &x->run, e));
+    weights_forget(model_weights(x->m));
     x->bytes = weight_bytes(model_weights(x->m), x->path, ctx_arena(v->c));
     x->data.model = x->text.model = x->m;
     x->data.run = is_teacher ? NULL : x->run;

@@ -95,6 +95,7 @@ enum status target_open(struct target *t, enum target_mode mode, const char *tea
   }
   TRY(target_check_vocab("teacher", teacher, c, info, e));
   TRY(weights_identity(w, t->identity, e));
+  weights_forget(w);
   t->has_identity = 1;
   if (mode == TARGET_HIDDEN) {
     TRY(check_identity(t, teacher, info, e));
@@ -102,6 +103,7 @@ enum status target_open(struct target *t, enum target_mode mode, const char *tea
     goto out;
   }
   TRY(model_open(teacher, 0, &t->model, e));
+  weights_forget(model_weights(t->model));
   TRY(run_new(t->model, max_tok, 0, &t->run, e));
   t->head = model_head(t->model);
   t->width = c->hidden;

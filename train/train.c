@@ -36,6 +36,7 @@ static enum status open_inputs(struct training *t, struct err *e) {
   TRY(model_open(o->student, MODEL_TRAIN, &t->student, e));
   TRY(target_check_vocab("student", o->student, model_config(t->student), info, e));
   TRY(weights_identity(model_weights(t->student), t->student_id, e));
+  weights_forget(model_weights(t->student)); /* else a whole copy of the weights stays resident beside the parameters */
   int64_t max_tok = (int64_t)o->micro_tokens > info->context ? (int64_t)o->micro_tokens : info->context;
   if (o->eval_shards != NULL) {
     TRY(shard_open(o->eval_shards, &t->held_out, e));
