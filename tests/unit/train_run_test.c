@@ -150,17 +150,23 @@ static void killed_runs_end_the_same(void **state) {
   assert_int_equal(retort(TRAIN("timed", "--threads", "1")), 0);
   whole = clock_seconds() - begin;
   for (int i = 0; i < 200; i++) {
+    if (folder_exists(in_dir("killed"))) { /* a busy machine let it finish: once more, until it was killed often enough */
+      if (kills >= 2) {
+        break;
+      }
+      struct err e;
+      ok(folder_remove(in_dir("killed"), &e), &e);
+    }
     pid_t pid = start(TRAIN("killed", "--threads", "1"));
     double wait = whole * (0.05 + 0.6 * rng_uniform(&r));
     struct timespec t = { (time_t)wait, (long)((wait - floor(wait)) * 1e9) };
     nanosleep(&t, NULL);
-    int done = waitpid(pid, NULL, WNOHANG) == pid;
-    if (done) {
-      break;
+    if (waitpid(pid, NULL, WNOHANG) == pid) {
+      continue;
     }
     kill(pid, SIGKILL);
     wait_for(pid);
-    kills++;
+    kills += !folder_exists(in_dir("killed"));
   }
   assert_int_equal(retort(TRAIN("killed", "--threads", "1")), 0);
   print_message("%d kills, %.2f s each run\n", kills, whole);
