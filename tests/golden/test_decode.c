@@ -272,8 +272,44 @@ static void test_stop_strings(void **state) {
   tokenizer_close(t);
 }
 
+static enum status open_and_answer(struct answers *a, struct err *e) {
+  enum status st = STATUS_OK;
+  struct model *m = NULL;
+  struct decoder *d = NULL;
+  struct run *r = NULL;
+  TRY(model_open(CASE_DATA "qwen3", 0, &m, e));
+  TRY(run_new(m, 20, RUN_HIDDEN_ALL, &r, e));
+  TRY(decoder_new(m, NULL, 2, &d, e));
+  a->at = a->done = 0;
+  TRY(decoder_run(d, next, done, a, e));
+out:
+  decoder_free(d);
+  run_free(r);
+  model_close(m);
+  return st;
+}
+
+/* Fails the first allocation, then the second, and so on: always NOMEM with a message, never a crash or a leak. */
+static void test_every_allocation_may_fail(void **state) {
+  (void)state;
+  static struct answers a;
+  struct err e;
+  int reached = 0;
+  fill_jobs(&a);
+  a.n = 2;
+  for (long n = 1; !reached; n++) {
+    memset(&e, 0, sizeof e);
+    mem_fail_at(n);
+    enum status st = open_and_answer(&a, &e);
+    reached = !mem_failed();
+    mem_fail_at(0);
+    assert_true(reached ? st == STATUS_OK : st == STATUS_NOMEM && e.msg[0]);
+    assert_true(n < 10000);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden_greedy), cmocka_unit_test(test_batch_never_matters),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_allocation_may_fail), cmocka_unit_test(test_golden_greedy), cmocka_unit_test(test_batch_never_matters),
                                      cmocka_unit_test(test_cache_against_whole_runs), cmocka_unit_test(test_ends),
                                      cmocka_unit_test(test_stop_strings)};
   return cmocka_run_group_tests(tests, NULL, NULL);

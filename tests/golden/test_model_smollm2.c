@@ -103,6 +103,34 @@ static void test_top64(void **state) {
   pool_close();
 }
 
+/* Weights left in the file (rows put in order, decoded by need) against all of them read to float32: the same bits. */
+static void test_stored_is_exact(void **state) {
+  (void)state;
+  struct model *whole = NULL;
+  struct run *a = NULL, *b = NULL;
+  const float *x, *y;
+  int32_t ids[20], start[2] = {0, 20};
+  if (!model) {
+    print_message("needs RETORT_CACHE\n");
+    skip();
+  }
+  for (int i = 0; i < 20; i++) {
+    ids[i] = 1 + 2003 * i;
+  }
+  MUST(pool_setup(2, E));
+  MUST(model_from_weights(model_weights(model), MODEL_TRAIN, &whole, E));
+  MUST(run_new(model, 20, 0, &a, E));
+  MUST(run_new(whole, 20, 0, &b, E));
+  struct packed p = {ids, NULL, {20, 1, start}};
+  MUST(run_forward(a, &p, &x, E));
+  MUST(run_forward(b, &p, &y, E));
+  assert_memory_equal(x, y, (size_t)(20 * model_config(model)->hidden) * sizeof(float));
+  run_free(a);
+  run_free(b);
+  model_close(whole);
+  pool_close();
+}
+
 struct greedy { int32_t prompt[PROMPTS][512], want[PROMPTS][STEPS]; size_t n[PROMPTS]; int at, wrong, done; struct span text[PROMPTS]; };
 
 static enum status next_prompt(void *ctx, struct decode_job *job, int *got, struct err *e) {
@@ -179,6 +207,6 @@ static void test_greedy(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_top64), cmocka_unit_test(test_greedy)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_top64), cmocka_unit_test(test_stored_is_exact), cmocka_unit_test(test_greedy)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
