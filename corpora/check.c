@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * `retort check PATH...`: recognises artefacts and looks at every byte of them. One line a finding on stdout, exit 1 when
  * there is one, 6 when one is a checksum mismatch. */
-#include "check.h"
+#include "checker.h"
 #include <stdarg.h>
 #include "file.h"
 #include "log.h"

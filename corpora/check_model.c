@@ -2,7 +2,7 @@
  * Models (GGUF, safetensors, Hugging Face folders), run folders and books. */
 #include <math.h>
 #include "book.h"
-#include "check.h"
+#include "checker.h"
 #include "file.h"
 #include "json.h"
 #include "line.h"

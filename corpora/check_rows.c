@@ -3,7 +3,7 @@
  * occur once. */
 #include <fcntl.h>
 #include <unistd.h>
-#include "check.h"
+#include "checker.h"
 #include "hash.h"
 #include "line.h"
 #include "record.h"

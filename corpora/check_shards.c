@@ -2,7 +2,7 @@
  * Shard folders: SHA-256 of every file, XXH3 and structure of every block (by reading all samples), counts, and what a hash
  * cannot see: mass of the targets, order and doubles in the top k, a shift by one, masks over prompts, a foreign tokenizer. */
 #include <math.h>
-#include "check.h"
+#include "checker.h"
 #include "file.h"
 #include "hash.h"
 #include "json.h"

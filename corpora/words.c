@@ -20,13 +20,15 @@ static int is_letter(int32_t c) {
   return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NO) || k == UTF8PROC_CATEGORY_MN;
 }
 
-/* An operator counts for exact duplicates when it touches a digit, or stands between two with blanks: 2+3 is not 2-3. */
+/* An operator counts for exact duplicates between two digits, blanks left out: 2+3 is not 2 - 3. Those that prose does not put
+ * beside digits count when they touch one (x+5); a hyphen or slash does not (GPL-2.0 is GPL 2.0). */
 static int beside_digit(struct span t, size_t i) {
   size_t l = i, r = i + 1;
   while (l > 0 && t.p[l - 1] == ' ') l--;
   while (r < t.n && t.p[r] == ' ') r++;
   int left = l > 0 && is_digit((unsigned char)t.p[l - 1]), right = r < t.n && is_digit((unsigned char)t.p[r]);
-  return (left && right) || (left && l == i) || (right && r == i + 1);
+  if (left && right) return 1;
+  return t.p[i] != '-' && t.p[i] != '/' && ((left && l == i) || (right && r == i + 1));
 }
 
 struct scan {
