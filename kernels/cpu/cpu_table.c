@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The CPU table: plain functions in every slot, overridden by what the processor can do. Chosen once, at first use. */
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +43,10 @@ static struct kernels table = {
 struct cpu_isa cpu_isa;
 
 #if defined(__x86_64__)
-static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); }
+static int has_avx2(void) {
+  unsigned a, b, c = 0, d; /* clang 14's __builtin_cpu_supports does not know f16c */
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
 
 static int has_avx512(void) {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&

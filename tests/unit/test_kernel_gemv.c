@@ -54,9 +54,10 @@ static void product_matches(void **state) {
       use_threads(1);
       kernels_cpu()->gemv(NULL, MOST, n, k, x, k + 3, types[t], w, all, n);
       CHECK_CLOSE(all, want, MOST * n, size * sqrt((double)k), 5e-7); /* observed 1e-7 */
-      for (int64_t m = 1; m <= MOST; m++) {
-        int64_t at = MOST - m;
-        use_threads((int)(m % 3) + 1);
+      static const int64_t few[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 31, 63, 64, 65};
+      for (size_t f = 0; f < sizeof few / sizeof *few; f++) {
+        int64_t m = few[f], at = MOST - m;
+        use_threads((int)(f % 3) + 1);
         kernels_cpu()->gemv(NULL, m, n, k, x + at * (k + 3), k + 3, types[t], w, some, n);
         CHECK_SAME(all + at * n, some, m * n);
       }
