@@ -2,6 +2,7 @@
  * Teachers, whatever their dialect: opening behind the terms gate, the journal, and the window that gives answers back in the
  * order of the questions. An answer is committed to the book before it is passed on. */
 #include "teacher.h"
+#include "hash.h"
 #include "log.h"
 #include "stop.h"
 #include "teacher_dialect.h"
@@ -153,6 +154,11 @@ struct sampling teacher_sampling(const struct teacher_options *o)
   return (struct sampling){ .temperature = o->temperature, .top_k = o->top_k, .top_p = o->top_p, .min_p = o->min_p,
                             .repetition_penalty = o->repetition_penalty, .max_tokens = o->max_tokens, .seed = (uint64_t)o->seed,
                             .stop = o->stop.item, .n_stop = o->stop.n };
+}
+
+uint64_t teacher_seed(uint64_t seed, struct span messages, uint32_t ordinal)
+{
+  return xxh3_seed(messages.p, messages.n, seed * 0x9e3779b97f4a7c15u + ordinal) & 0x7fffffff;
 }
 
 enum status teacher_put_parameters(const struct sampling *s, struct buf *out, struct err *e)

@@ -50,6 +50,8 @@ struct answer {
 };
 /* Sampling as the options say. */
 struct sampling teacher_sampling(const struct teacher_options *o);
+/* A seed of its own for one question, from the run's seed, what is asked and the sample number; below 2^31, as servers take it. */
+uint64_t teacher_seed(uint64_t seed, struct span messages, uint32_t ordinal);
 /* Pulls questions, hands answers back IN ORDER of the questions (bounded window). wait = 0: must not sleep on input; *got = 1:
  * a question; 0: no more, ever; -1 (only when wait is 0): none now. */
 typedef enum status (*question_next)(void *ctx, int wait, struct question *q, int *got, struct err *e);

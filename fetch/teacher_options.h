@@ -4,15 +4,15 @@
 #ifndef FETCH_TEACHER_OPTIONS_H
 #define FETCH_TEACHER_OPTIONS_H
 #include "opt.h"
-#define TEACHER_OPTION_ROWS(stru, f, dflt_temperature, dflt_max_tokens) \
+#define TEACHER_OPTION_ROWS(stru, f, dflt_temperature, range_temperature, dflt_max_tokens, range_max_tokens) \
   OPT_ROW(stru, f.teacher, "teacher", 't', OPT_STR, NULL, NULL, "T", "GGUF file, Hugging Face folder, run folder, http(s)://host/v1#model or replay:BOOK"), \
   OPT_ROW(stru, f.teacher_terms, "teacher-terms", 0, OPT_STR, NULL, NULL, "ID", "licence or terms of the teacher, such as apache-2.0"), \
-  OPT_ROW(stru, f.temperature, "temperature", 0, OPT_NUM, dflt_temperature, "0..5", "X", "sampling temperature; 0 takes the likeliest token"), \
+  OPT_ROW(stru, f.temperature, "temperature", 0, OPT_NUM, dflt_temperature, range_temperature, "X", "sampling temperature; 0 takes the likeliest token, -1 is as the recipe says"), \
   OPT_ROW(stru, f.top_p, "top-p", 0, OPT_NUM, "1", "0..1", "X", "sample from the likeliest tokens that make up this probability"), \
   OPT_ROW(stru, f.top_k, "top-k", 0, OPT_INT, "0", "0..1000000", "N", "sample from the N likeliest tokens; 0 is off"), \
   OPT_ROW(stru, f.min_p, "min-p", 0, OPT_NUM, "0", "0..1", "X", "leave out tokens less likely than this part of the likeliest"), \
   OPT_ROW(stru, f.repetition_penalty, "repetition-penalty", 0, OPT_NUM, "1", "0.1..10", "X", "divide the logits of tokens already there; 1 is off"), \
-  OPT_ROW(stru, f.max_tokens, "max-tokens", 0, OPT_INT, dflt_max_tokens, "1..1000000", "N", "longest answer"), \
+  OPT_ROW(stru, f.max_tokens, "max-tokens", 0, OPT_INT, dflt_max_tokens, range_max_tokens, "N", "longest answer in tokens"), \
   OPT_ROW(stru, f.stop, "stop", 0, OPT_LIST, NULL, NULL, "TEXT", "end the answer before this text"), \
   OPT_ROW(stru, f.seed, "seed", 0, OPT_INT, "1", "0..", "N", "seed of the sampling; each row has its own stream"), \
   OPT_ROW(stru, f.chat_template, "chat-template", 0, OPT_STR, NULL, NULL, "NAME", "chat template of a local teacher when it is not recognised"), \

@@ -16,7 +16,7 @@ struct label_options {
 };
 
 static const struct opt_row label_rows[] = {
-  TEACHER_OPTION_ROWS(label_options, t, "0", "512"),
+  TEACHER_OPTION_ROWS(label_options, t, "0", "0..5", "512", "1..1000000"),
   OPT_ROW(label_options, system, "system", 0, OPT_STR, NULL, NULL, "TEXT", "put a system message in front when asking; it is not kept in the row"),
   OPT_ROW(label_options, relabel, "relabel", 0, OPT_FLAG, NULL, NULL, NULL, "replace the answer of rows that end with one"),
   OPT_ROW(label_options, drop_cut, "drop-cut", 0, OPT_FLAG, NULL, NULL, NULL, "drop answers that --max-tokens cut off instead of marking them"),
@@ -174,6 +174,9 @@ static enum status next_question(void *ctx, int wait, struct question *q, int *g
   q->tools = record_get(&r->r, "tools");
   q->ordinal = 0;
   q->sampling = teacher_sampling(&l->o->t);
+  if (q->sampling.temperature > 0) { /* greedy answers do not depend on it, and stay one journal entry whatever the seed */
+    q->sampling.seed = teacher_seed(q->sampling.seed, q->messages, 0);
+  }
   q->user = r;
 out:
   return st;
