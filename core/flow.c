@@ -212,6 +212,7 @@ static enum status sort(struct load *x, struct err *e) {
   for (size_t i = 0; i < x->n; i++) {
     if (x->run[i].flow != last) last = x->run[i].flow, number++;
     x->run[i].flow = number;
+    x->run[i].index = i;
     for (size_t k = 0; k < x->run[i].n_up; k++) x->run[i].up[k] = (size_t)(find(x, old[x->run[i].up[k]]) - x->run);
   }
   return STATUS_OK;

@@ -22,6 +22,7 @@ struct flow_run {
   struct hash128 in_digest, out_digest;
   size_t *up;           /* indices of the runs whose rows it read, through a pipe or an unchanged file */
   size_t n_up;
+  size_t index;         /* position in the list of flow_load */
   int flow, depth;      /* number of the connected flow, from 0 by start time; 0 = source */
   int alive;            /* no closing line, but the process still runs on this machine */
   int superseded;       /* not done, but the same stage with the same options was done later */
