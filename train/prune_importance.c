@@ -23,23 +23,27 @@ struct pass {
   int64_t seen;         /* samples before this pack */
   int n_layer;
   struct gather *ffn, *head, *norm1, *norm2; /* (n_layer) */
+  double *score, *work; /* (widest tap) */
 };
 
-static double over_positions(enum aggregate kind, const float *x, int64_t rows, int64_t stride) {
-  double sum = 0, square = 0;
-  for (int64_t i = 0; i < rows; i++) {
-    double v = (double)x[i * stride];
-    sum += kind == AGG_MEAN ? fabs(v) : v;
-    square += v * v;
+/* score(width) of one sample's x(rows, width); work: (width). Loops run along memory; a channel's sums still go position by
+ * position. */
+static void over_positions(enum aggregate kind, const float *x, int64_t rows, int64_t width, double *score, double *work) {
+  for (int64_t c = 0; c < width; c++) score[c] = work[c] = 0;
+  for (int64_t i = 0; i < rows; i++, x += width) {
+    if (kind == AGG_MEAN) {
+      for (int64_t c = 0; c < width; c++) score[c] += fabs((double)x[c]);
+    } else if (kind == AGG_L2) {
+      for (int64_t c = 0; c < width; c++) score[c] += (double)x[c] * (double)x[c];
+    } else {
+      for (int64_t c = 0; c < width; c++) { /* Welford: the squares of large means would swallow small variances */
+        double d = (double)x[c] - work[c];
+        work[c] += d / (double)(i + 1);
+        score[c] += d * ((double)x[c] - work[c]);
+      }
+    }
   }
-  if (kind == AGG_MEAN) return sum / (double)rows;
-  if (kind == AGG_L2) return sqrt(square);
-  double mean = sum / (double)rows, var = 0; /* two passes: the squares of large means would swallow small variances */
-  for (int64_t i = 0; i < rows; i++) {
-    double d = (double)x[i * stride] - mean;
-    var += d * d;
-  }
-  return var / (double)rows;
+  for (int64_t c = 0; c < width; c++) score[c] = kind == AGG_L2 ? sqrt(score[c]) : score[c] / (double)rows;
 }
 
 static void tap(void *ctx, enum tap t, int layer, const float *x, int64_t rows, int64_t width) {
@@ -47,13 +51,13 @@ static void tap(void *ctx, enum tap t, int layer, const float *x, int64_t rows, 
   (void)rows;
   if (layer < 0 || layer >= p->n_layer) return;
   struct gather *g = t == TAP_FFN ? p->ffn : t == TAP_HEADS ? p->head : t == TAP_ATTN_NORM ? p->norm1 : t == TAP_FFN_NORM ? p->norm2 : NULL;
-  if (g == NULL) return;
+  if (g == NULL || g[layer].width != width) return;
   g += layer;
   for (int32_t s = 0; s < p->n_sample; s++) {
-    const float *from = x + p->bound[s] * width;
     double n = (double)(p->seen + s + 1);
-    for (int64_t c = 0; c < width && c < g->width; c++) {
-      double v = over_positions(p->seq, from + c, p->bound[s + 1] - p->bound[s], width);
+    over_positions(p->seq, x + p->bound[s] * width, p->bound[s + 1] - p->bound[s], width, p->score, p->work);
+    for (int64_t c = 0; c < width; c++) {
+      double v = p->score[c];
       if (p->batch == AGG_VAR) {
         double d = v - g->mean[c];
         g->mean[c] += d / n;
@@ -176,9 +180,16 @@ enum status prune_importance(struct model *m, const struct calib *c, enum aggreg
   TRY(gather_new(a, cfg->n_layer, cfg->n_head, cfg->head_dim, &p.head, e));
   TRY(gather_new(a, cfg->n_layer, one, cfg->hidden, &p.norm1, e));
   TRY(gather_new(a, cfg->n_layer, one, cfg->hidden, &p.norm2, e));
+  int64_t widest = cfg->hidden;
+  for (int l = 0; l < cfg->n_layer; l++) {
+    if (p.ffn[l].width > widest) widest = p.ffn[l].width;
+    if (p.head[l].width > widest) widest = p.head[l].width;
+  }
+  p.score = arena_alloc(a, (size_t)widest * sizeof *p.score);
+  p.work = arena_alloc(a, (size_t)widest * sizeof *p.work);
   s->block = arena_calloc(a, (size_t)cfg->n_layer, sizeof *s->block);
   s->pair = arena_calloc(a, (size_t)cfg->n_layer, sizeof *s->pair);
-  if (s->block == NULL || s->pair == NULL) {
+  if (p.score == NULL || p.work == NULL || s->block == NULL || s->pair == NULL) {
     st = err_nomem(e, 8);
     goto out;
   }

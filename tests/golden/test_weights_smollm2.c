@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <math.h>
 #include <cmocka.h>
-#include "mem.h"
+#include "scratch_file.h"
 #include "weights.h"
 
 static char path[1024];
@@ -112,7 +112,67 @@ static void values(void **state) {
   weights_close(w);
 }
 
+static void same_strings(const struct weights *a, const struct weights *b, const char *key, struct arena *m) {
+  struct span *x, *y;
+  uint64_t n, k;
+  assert_true(gguf_array_strings(a, key, m, &x, &n) && gguf_array_strings(b, key, m, &y, &k));
+  assert_int_equal(n, k);
+  for (uint64_t i = 0; i < n; i++) {
+    if (x[i].n != y[i].n || memcmp(x[i].p, y[i].p, x[i].n) != 0) fail_msg("%s %llu: '%.*s' and '%.*s'", key, (unsigned long long)i, (int)x[i].n, x[i].p, (int)y[i].n, y[i].p);
+  }
+}
+
+static enum status few_rows(void *ctx, const struct tensor_out *t, int64_t row0, int64_t rows, float *dst, struct err *e) {
+  (void)ctx, (void)row0, (void)e;
+  memset(dst, 0, (size_t)rows * (size_t)(t->n_dim > 1 ? t->dim[1] : 1) * sizeof *dst);
+  return STATUS_OK;
+}
+
+/* GGUF -> Hugging Face folder -> GGUF: the tokenizer of the second GGUF is made from tokenizer.json and must be the first's. */
+static void tokenizer_comes_back(void **state) {
+  (void)state;
+  struct weights *w = open_model(), *h = NULL, *g = NULL;
+  struct err e = { 0 };
+  struct arena *a = arena_new(0);
+  struct model_config c = *weights_config(w); /* a tiny body: only the vocabulary has to be real */
+  c.hidden = 32, c.n_layer = 1, c.n_head[0] = c.n_kv_head[0] = 1, c.ffn[0] = 32, c.head_dim = 32;
+  struct tensor_out *t;
+  size_t n;
+  assert_int_equal(model_tensor_list(&c, DT_F16, a, &t, &n, &e), STATUS_OK);
+  if (model_folder_write(scratch_path("hf"), &c, t, n, DT_F16, 1 << 20, w, few_rows, NULL, &e) != STATUS_OK) fail_msg("%s", e.msg);
+  assert_true(file_exists(scratch_path("hf/model.safetensors.index.json")));
+  if (weights_open(scratch_path("hf"), &h, &e) != STATUS_OK) fail_msg("%s", e.msg);
+  if (gguf_write(scratch_path("t.gguf"), weights_config(h), t, n, DT_F16, NULL, h, few_rows, NULL, &e) != STATUS_OK) fail_msg("%s", e.msg);
+  if (weights_open(scratch_path("t.gguf"), &g, &e) != STATUS_OK) fail_msg("%s", e.msg);
+  same_strings(w, g, "tokenizer.ggml.tokens", a);
+  same_strings(w, g, "tokenizer.ggml.merges", a);
+  int64_t *x, *y, u, v;
+  uint64_t nx, ny;
+  assert_true(gguf_array_ints(w, "tokenizer.ggml.token_type", a, &x, &nx) && gguf_array_ints(g, "tokenizer.ggml.token_type", a, &y, &ny));
+  assert_int_equal(nx, ny);
+  for (uint64_t i = 0; i < nx; i++) assert_int_equal(x[i], y[i]);
+  static const char *const numbers[] = { "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.unknown_token_id",
+                                         "tokenizer.ggml.padding_token_id", "tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_space_prefix" };
+  for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    assert_true(gguf_int(w, numbers[i], &u) && gguf_int(g, numbers[i], &v));
+    assert_int_equal(u, v);
+  }
+  static const char *const texts[] = { "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.chat_template" };
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    struct span p, q;
+    assert_true(gguf_str(w, texts[i], &p) && gguf_str(g, texts[i], &q));
+    assert_int_equal(p.n, q.n);
+    assert_memory_equal(p.p, q.p, p.n);
+  }
+  weights_close(g);
+  weights_close(h);
+  weights_close(w);
+  arena_free(a);
+}
+
+static int begin(void **state) { return find_model(state) || scratch_begin(state); }
+
 int main(void) {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(configuration), cmocka_unit_test(values) };
-  return cmocka_run_group_tests(tests, find_model, NULL);
+  const struct CMUnitTest tests[] = { cmocka_unit_test(configuration), cmocka_unit_test(values), cmocka_unit_test(tokenizer_comes_back) };
+  return cmocka_run_group_tests(tests, begin, scratch_end);
 }
