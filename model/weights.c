@@ -148,7 +148,8 @@ static enum status open_safetensors(struct weights *w, const char *path, struct 
   if (w->path == NULL || w->folder == NULL) return err_nomem(e, strlen(path));
   enum status st = safetensors_read(w, path, e);
   char *config = path_join(w->a, w->folder, "config.json");
-  if (st == STATUS_OK && config != NULL && file_exists(config)) {
+  if (st == STATUS_OK && config == NULL) return err_nomem(e, strlen(path));
+  if (st == STATUS_OK && file_exists(config)) {
     st = config_read(w->folder, &w->config, e);
     w->has_config = st == STATUS_OK;
   }
