@@ -249,6 +249,96 @@ static void stored_targets_and_gradients(void **state) {
   golden_close(&g);
 }
 
+/* Through the command line: gradients of six models and their loss against float64 (model/NAME/grads.safetensors, io). */
+static void golden_gradients(void **state) {
+  (void)state;
+  static const char *const names[] = { "llama_tied", "llama_untied_rope3", "qwen2", "qwen3", "mistral", "mistral_window" };
+  for (size_t m = 0; m < sizeof names / sizeof *names; m++) {
+    struct err e;
+    struct golden_file io, want, got;
+    struct shard_writer *w = NULL;
+    size_t n = 0, n_start = 0, n_loss = 0;
+    const char *model = arena_printf(arena, TEST_SOURCE "/tests/golden/data/model/%s", names[m]);
+    golden_open(&io, arena_printf(arena, "%s/io.safetensors", model));
+    golden_open(&want, arena_printf(arena, "%s/grads.safetensors", model));
+    double *ids = golden_get(&io, "input_ids", &n), *starts = golden_get(&io, "cu_seqlens", &n_start), *labels = golden_get(&io, "labels", &n);
+    double *loss = golden_get(&io, "loss_f64", &n_loss);
+    struct sample s = { .n_tok = (int32_t)n, .n_doc = (int32_t)n_start - 1 };
+    int32_t id[64], start_at[8];
+    unsigned char mask[64] = { 0 };
+    const char *row[8] = { "a", "b", "c", "d", "e", "f", "g", "h" };
+    assert_true(n <= 64 && n_start <= 8);
+    for (size_t i = 0; i < n; i++) {
+      id[i] = (int32_t)ids[i];
+      if (labels[i] >= 0) { /* row i predicts token i + 1 */
+        mask[i + 1] = 1;
+        assert_true(labels[i] == ids[i + 1]);
+      }
+    }
+    for (size_t i = 0; i < n_start; i++) {
+      start_at[i] = (int32_t)starts[i];
+    }
+    s.ids = id;
+    s.mask = mask;
+    s.doc_start = start_at;
+    s.row_id = row;
+    ok(sample_targets(&s, arena, &e), &e);
+    struct shard_writer_options o = { .folder = in_dir("io"), .context = 64, .vocab = VOCAB, .replace = 1, .info = { .teacher = "", .teacher_identity = "", .terms = "" } };
+    ok(shard_writer_new(&o, &w, &e), &e);
+    ok(shard_write(w, &s, &e), &e);
+    ok(shard_writer_commit(w, (struct span){ NULL, 0 }, &e), &e);
+    shard_writer_free(w);
+    assert_int_equal(retort((const char *const[]){ "train", "--student", model, "--shards", in_dir("io"), "--loss", "ce", "--dump-grads", in_dir("io.grads"), NULL }), 0);
+    golden_open(&got, in_dir("io.grads"));
+    struct json *j = NULL;
+    ok(json_parse_file(arena_printf(arena, "%s/train.json", model), 1 << 24, &j, &e), &e);
+    void *it = NULL;
+    struct span key;
+    const struct json *value;
+    double worst = 0;
+    while (json_next(json_get(j, "final_params_f64"), &it, &key, &value)) {
+      char name[200];
+      size_t a = 0, b = 0;
+      double top = 0, off = 0;
+      snprintf(name, sizeof name, "%.*s", (int)key.n, key.p);
+      double *x = golden_get(&got, name, &a), *y = golden_get(&want, name, &b);
+      assert_true(x != NULL && y != NULL && a == b);
+      for (size_t i = 0; i < a; i++) {
+        top = fmax(top, fabs(y[i]));
+        off = fmax(off, fabs(x[i] - y[i]));
+      }
+      worst = fmax(worst, off / top);
+      if (!(off <= 5e-5 * top)) {
+        fail_msg("%s %s: off by %g of its maximum", names[m], name, off / top);
+      }
+      mem_free(x);
+      mem_free(y);
+    }
+    print_message("%s: gradients off by %.1e of their tensor's maximum\n", names[m], worst); /* observed up to 4e-6 */
+    json_free(j);
+    j = NULL;
+    assert_int_equal(retort((const char *const[]){ "eval", model, "--data", in_dir("io"), "--json", NULL }), 0);
+    ok(json_parse_file(in_dir("out"), 1 << 20, &j, &e), &e);
+    assert_true(fabs(json_num(json_get(j, "loss"), NAN) - loss[0]) < 1e-5);
+    json_free(j);
+    mem_free(ids);
+    mem_free(starts);
+    mem_free(labels);
+    mem_free(loss);
+    golden_close(&io);
+    golden_close(&want);
+    golden_close(&got);
+  }
+}
+
+static void not_finite_ends_with_a_report(void **state) {
+  (void)state;
+  assert_int_equal(retort(TRAIN("nan", "--lr", "1e30", "--warmup", "0", "--clip", "0")), 1);
+  expect_log("were not finite");
+  expect_log("rows a b");
+  assert_false(folder_exists(in_dir("nan")));
+}
+
 /* The teacher against itself: KL 0 and agreement 1; the trained run nearer to it than the start. */
 static void eval_compares(void **state) {
   (void)state;
@@ -307,6 +397,8 @@ int main(void) {
     cmocka_unit_test(mismatches_are_refused),
     cmocka_unit_test(stored_targets_and_gradients),
     cmocka_unit_test(eval_compares),
+    cmocka_unit_test(golden_gradients),
+    cmocka_unit_test(not_finite_ends_with_a_report),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
