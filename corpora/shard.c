@@ -8,6 +8,8 @@
 #include "shard_block.h"
 #include "shard_file.h"
 #include "shard_manifest.h"
+#include "shard_resume.h"
+#include <unistd.h>
 
 #define FRAME_BYTES ((uint64_t)256 << 10)
 #define FILE_BYTES ((uint64_t)256 << 20)
@@ -25,7 +27,8 @@ struct shard_writer {
   struct manifest_file *done;
   size_t n_done, cap_done;
   struct shard_info info;
-  int committed;
+  struct shard_resume *resume;
+  int committed, lock_fd;
 };
 
 static const char *keep(struct arena *a, const char *s) { return s ? arena_strndup(a, s, strlen(s)) : ""; }
@@ -40,6 +43,7 @@ enum status shard_writer_new(const struct shard_writer_options *o, struct shard_
   struct shard_writer *w = mem_calloc(1, sizeof *w);
   if (!w) return err_nomem(e, sizeof *w);
   w->o = *o;
+  w->lock_fd = -1;
   w->o.frame_bytes = o->frame_bytes ? o->frame_bytes : FRAME_BYTES;
   w->o.file_bytes = o->file_bytes ? o->file_bytes : FILE_BYTES;
   w->o.level = o->level ? o->level : 3;
@@ -51,15 +55,19 @@ enum status shard_writer_new(const struct shard_writer_options *o, struct shard_
     st = err_nomem(e, 0);
     goto out;
   }
-  w->o.folder = keep(w->a, o->folder);
+  size_t n = strlen(o->folder);
+  while (n > 1 && o->folder[n - 1] == '/') n--; /* shards/ is shards */
+  w->o.folder = arena_strndup(w->a, o->folder, n);
   w->info.teacher = keep(w->a, o->info.teacher);
   w->info.teacher_identity = keep(w->a, o->info.teacher_identity);
   w->info.terms = keep(w->a, o->info.terms);
-  if (!w->o.folder || !w->info.teacher || !w->info.teacher_identity || !w->info.terms) {
+  w->o.resume_key = o->resume_key ? keep(w->a, o->resume_key) : NULL;
+  if ((o->resume_key && !w->o.resume_key) || !w->o.folder || !w->info.teacher || !w->info.teacher_identity || !w->info.terms) {
     st = err_nomem(e, 0);
     goto out;
   }
-  TRY(folder_atomic_begin(o->folder, &w->tmp, e));
+  if (o->resume_key) TRY(resume_begin(w->o.folder, o->resume_key, &w->block.shape, &w->tmp, &w->lock_fd, &w->resume, e));
+  else TRY(folder_atomic_begin(w->o.folder, &w->tmp, e));
 out:
   if (st != STATUS_OK) shard_writer_free(w), w = NULL;
   *out = w;
@@ -104,15 +112,33 @@ out:
   return st;
 }
 
-enum status shard_write(struct shard_writer *w, const struct sample *s, struct err *e) {
-  uint32_t targets = w->block.n_target;
-  enum status st = block_add(&w->block, s, e);
-  if (st != STATUS_OK) return st;
+static enum status count_sample(struct shard_writer *w, const struct sample *s, uint32_t targets, struct err *e) {
   w->info.n_samples++;
   w->info.n_tokens += s->n_tok;
   w->info.n_docs += s->n_doc;
   w->info.n_targets += (int64_t)(w->block.n_target - targets);
   return block_bytes(&w->block) >= w->o.frame_bytes ? flush_block(w, e) : STATUS_OK;
+}
+
+enum status shard_write(struct shard_writer *w, const struct sample *s, struct err *e) {
+  uint32_t targets = w->block.n_target;
+  enum status st = block_add(&w->block, s, e);
+  return st == STATUS_OK ? count_sample(w, s, targets, e) : st;
+}
+
+enum status shard_write_known(struct shard_writer *w, const struct sample *s, int *known, struct err *e) {
+  const struct block *from = NULL;
+  uint32_t number, targets = w->block.n_target;
+  enum status st = STATUS_OK;
+  *known = 0;
+  if (!w->resume) return st;
+  TRY(resume_next(w->resume, s, &from, &number, e));
+  if (!from) goto out;
+  TRY(block_add_from(&w->block, s, from, number, e));
+  TRY(count_sample(w, s, targets, e));
+  *known = 1;
+out:
+  return st;
 }
 
 enum status shard_writer_commit(struct shard_writer *w, struct span extra, struct err *e) {
@@ -141,6 +167,7 @@ enum status shard_writer_commit(struct shard_writer *w, struct span extra, struc
     goto out;
   }
   TRY(file_atomic_commit(&f, e));
+  if (w->o.resume_key) TRY(resume_tidy(w->tmp, e));
   TRY(folder_atomic_commit(w->o.folder, w->tmp, w->o.replace, e));
   w->committed = 1;
 out:
@@ -154,7 +181,9 @@ const struct shard_info *shard_writer_info(const struct shard_writer *w) { retur
 void shard_writer_free(struct shard_writer *w) {
   if (!w) return;
   rtz_writer_free(w->file);
-  if (w->tmp && !w->committed) {
+  resume_free(w->resume);
+  if (w->lock_fd >= 0) close(w->lock_fd);
+  if (w->tmp && !w->committed && !w->o.resume_key) {
     enum status st = folder_remove(w->tmp, NULL); /* what stays behind is only a .part folder */
     (void)st;
   }

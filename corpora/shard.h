@@ -49,17 +49,22 @@ struct shard_writer_options {
   uint64_t frame_bytes;    /* of a block before compression; 0 = 256 KiB. Small frames: fast random access */
   uint64_t file_bytes;     /* a new data file begins above this; 0 = 256 MiB */
   int level;               /* zstd; 0 = 3 */
+  const char *resume_key;  /* not NULL: work in FOLDER.part, keep it when not committed, and go on from what an interrupted run
+                              with the same key left there (what targets depend on must be in the key) */
   int replace;             /* an older folder of this name is replaced at commit (else STATUS_USAGE) */
 };
 MUST_USE enum status shard_writer_new(const struct shard_writer_options *o, struct shard_writer **w, struct err *e);
 /* s needs ids, mask, doc_start, row_id; with targets also top_id, top_logprob, rest and/or hidden for each target_pos.
  * Log-probabilities are stored as 16-bit steps of a scale of their row: error at most |smallest of the row| / 131070. */
 MUST_USE enum status shard_write(struct shard_writer *w, const struct sample *s, struct err *e);
+/* For a writer with resume_key: if the interrupted run wrote this very sample here (ids, mask, bounds, row ids, weights), it is
+ * written with the targets from there and *known = 1; else nothing happens. */
+MUST_USE enum status shard_write_known(struct shard_writer *w, const struct sample *s, int *known, struct err *e);
 /* extra: raw members for the manifest without braces (`"ledger":{...},"options":{...}`) or {NULL,0}. Manifest last, then
  * rename: the folder is complete or absent. */
 MUST_USE enum status shard_writer_commit(struct shard_writer *w, struct span extra, struct err *e);
 const struct shard_info *shard_writer_info(const struct shard_writer *w);
-void shard_writer_free(struct shard_writer *w); /* without a commit: removes what was written */
+void shard_writer_free(struct shard_writer *w); /* without a commit: removes what was written, but not with resume_key */
 /* Fills target_pos and n_target from mask and doc_start (arena memory). */
 MUST_USE enum status sample_targets(struct sample *s, struct arena *a, struct err *e);
 /* The manifest of an opened folder: raw JSON value of a top-level member, {NULL,0} when absent. */

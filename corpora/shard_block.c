@@ -76,6 +76,11 @@ static enum status put_ids(struct buf *b, const int32_t *id, size_t n, uint32_t 
   return st;
 }
 
+/* The error is half a step at most; the bound and not the observed error, so that a resumed run states the same. */
+static void note_scale(struct block_writer *w, float scale) {
+  if ((double)scale / 2 > w->logprob_error) w->logprob_error = (double)scale / 2;
+}
+
 static enum status put_top(struct block_writer *w, const struct sample *s, struct err *e) {
   enum status st = STATUS_OK;
   int32_t k = s->k;
@@ -93,12 +98,11 @@ static enum status put_top(struct block_writer *w, const struct sample *s, struc
     if (isnan(s->rest[t]) || s->rest[t] > 1e-3f)
       return err_set(e, STATUS_DATA, "log of the remaining mass %g, expected at most 0", (double)s->rest[t]);
     float scale = -low / 65535.0f;
+    note_scale(w, scale);
     TRY(put_ids(&w->col[COL_TOP_ID], id, (size_t)k, id_bytes_for(w->shape.vocab), e));
     for (int32_t j = 0; j < k; j++) {
       double q = scale > 0 ? floor(-(double)lp[j] / (double)scale + 0.5) : 0;
       uint16_t v = q < 0 ? 0 : q > 65535 ? 65535 : (uint16_t)q;
-      double err = fabs((double)(-(float)v * scale) - (double)lp[j]);
-      if (err > w->logprob_error) w->logprob_error = err;
       TRY(buf_put(&w->col[COL_TOP_LOGPROB], &v, 2, e));
     }
     TRY(buf_put(&w->col[COL_TOP_SCALE], &scale, 4, e));
@@ -131,14 +135,9 @@ out:
   return st;
 }
 
-enum status block_add(struct block_writer *w, const struct sample *s, struct err *e) {
+/* Columns that do not come from a teacher. */
+static enum status put_tokens(struct block_writer *w, const struct sample *s, struct err *e) {
   enum status st;
-  int targets = w->shape.top_k > 0 || w->shape.hidden > 0;
-  TRY(check_sample(w, s, e));
-  if (targets) { /* first what may still be refused: a block must not hold half a sample */
-    if (w->shape.top_k) TRY(put_top(w, s, e));
-    if (w->shape.hidden) TRY(put_hidden(w, s, e));
-  }
   uint32_t n_tok = (uint32_t)s->n_tok, n_doc = (uint32_t)s->n_doc;
   TRY(buf_put(&w->col[COL_SAMPLE_TOK], &n_tok, 4, e));
   TRY(buf_put(&w->col[COL_SAMPLE_DOC], &n_doc, 4, e));
@@ -155,14 +154,40 @@ enum status block_add(struct block_writer *w, const struct sample *s, struct err
     TRY(buf_put(&w->col[COL_ROW_ID_LEN], &name, 4, e));
     TRY(buf_put(&w->col[COL_ROW_ID], s->row_id[d], name, e));
     TRY(buf_put(&w->col[COL_DOC_WEIGHT], &weight, 4, e));
-    if (!targets) continue;
+    for (int32_t i = s->doc_start[d] + 1; i < s->doc_start[d + 1]; i++) w->n_target += s->mask[i] != 0;
+    if (w->shape.top_k == 0 && w->shape.hidden == 0) continue;
     uint64_t h = xxh3(s->ids + s->doc_start[d], len * sizeof *s->ids);
     TRY(buf_put(&w->col[COL_CONTEXT_HASH], &h, 8, e));
   }
   w->n_samples++;
   w->n_doc += n_doc;
-  for (int32_t d = 0; d < s->n_doc; d++)
-    for (int32_t i = s->doc_start[d] + 1; i < s->doc_start[d + 1]; i++) w->n_target += s->mask[i] != 0;
+out:
+  return st;
+}
+
+enum status block_add(struct block_writer *w, const struct sample *s, struct err *e) {
+  enum status st;
+  TRY(check_sample(w, s, e));
+  if (w->shape.top_k) TRY(put_top(w, s, e)); /* first what may still be refused: a block must not hold half a sample */
+  if (w->shape.hidden) TRY(put_hidden(w, s, e));
+  TRY(put_tokens(w, s, e));
+out:
+  return st;
+}
+
+enum status block_add_from(struct block_writer *w, const struct sample *s, const struct block *from, uint32_t number, struct err *e) {
+  enum status st = STATUS_OK;
+  uint64_t t0 = from->target0[number], n = from->target0[number + 1] - t0, k = (uint64_t)from->shape.top_k, h = (uint64_t)from->shape.hidden;
+  const struct { int col; uint64_t width; } part[] = { { COL_TOP_ID, k * from->id_bytes }, { COL_TOP_LOGPROB, 2 * k }, { COL_TOP_SCALE, k ? 4 : 0 },
+    { COL_REST, k ? 4 : 0 }, { COL_HIDDEN, h }, { COL_HIDDEN_SCALE, h ? 4 : 0 } };
+  for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+    if (n > 0 && part[i].width > 0) TRY(buf_put(&w->col[part[i].col], from->col[part[i].col] + t0 * part[i].width, (size_t)(n * part[i].width), e));
+  for (uint64_t t = 0; k && t < n; t++) {
+    float scale;
+    memcpy(&scale, from->col[COL_TOP_SCALE] + 4 * (t0 + t), 4);
+    note_scale(w, scale);
+  }
+  TRY(put_tokens(w, s, e));
 out:
   return st;
 }

@@ -43,10 +43,13 @@ struct block_writer {
   uint32_t n_samples, n_tok, n_doc, n_target;
   uint64_t first_sample;
   int weighted;
-  double logprob_error; /* largest |stored - given| so far, over all blocks */
+  double logprob_error; /* half the largest scale so far, over all blocks */
 };
 /* Refuses a sample that breaks the format's rules (STATUS_DATA says which). */
 MUST_USE enum status block_add(struct block_writer *w, const struct sample *s, struct err *e);
+/* s with the targets of an old block's sample that has the same tokens, as they are stored there. */
+struct block;
+MUST_USE enum status block_add_from(struct block_writer *w, const struct sample *s, const struct block *from, uint32_t number, struct err *e);
 uint64_t block_bytes(const struct block_writer *w); /* about the size block_finish would give */
 /* Appends the whole block to out and empties w (counts move on to the next block). */
 MUST_USE enum status block_finish(struct block_writer *w, struct buf *out, struct err *e);

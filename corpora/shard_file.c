@@ -68,6 +68,7 @@ enum status rtz_write(struct rtz_writer *w, const void *raw, size_t bytes, uint6
   TRY(buf_put(&w->frames, &f, sizeof f, e));
   TRY(seek_entry(w, f.comp_bytes, f.raw_bytes, (uint32_t)XXH64(raw, bytes, 0), e));
   TRY(emit(w, w->comp.p, n, e));
+  if (fflush(w->fp) != 0) return err_sys(e, STATUS_IO, "'%s': cannot write", w->path); /* a killed run leaves whole frames to resume from */
   w->n_frames++;
   w->samples += n_samples;
 out:

@@ -62,7 +62,7 @@ struct sharding {
   struct progress *bar;
   struct tally teachers, licences;
   struct buf id;
-  uint64_t rows, cut, split, cut_tokens;
+  uint64_t rows, cut, split, cut_tokens, known;
   double start;
 };
 
@@ -130,9 +130,14 @@ static void drop_item(void *ctx, struct work_item *it) {
 static enum status sample_done(void *ctx, struct sample *s, struct err *e) {
   struct sharding *q = ctx;
   enum status st = STATUS_OK;
-  if (stop_requested()) return err_set(e, STATUS_STOPPED, "'%s': stopped before all rows were in; nothing was written", q->o->output);
-  if (q->targets) TRY(targets_fill(q->targets, s, e));
-  TRY(shard_write(q->writer, s, e));
+  int known = 0;
+  if (stop_requested()) return err_set(e, STATUS_STOPPED, "'%s': stopped before all rows were in", q->o->output);
+  if (q->targets) TRY(shard_write_known(q->writer, s, &known, e));
+  if (!known) {
+    if (q->targets) TRY(targets_fill(q->targets, s, e));
+    TRY(shard_write(q->writer, s, e));
+  }
+  q->known += known;
   char note[64];
   const struct shard_info *i = shard_writer_info(q->writer);
   double t = clock_seconds() - q->start;
@@ -330,10 +335,13 @@ out:
 static enum status make(struct sharding *q, const struct shard_info *info, struct err *e) {
   enum status st;
   const struct shard_options *o = q->o;
-  struct buf extra = { 0 };
+  struct buf extra = { 0 }, key = { 0 };
+  TRY(own_options(q, rows, &key, e));
+  TRY(buf_printf(&key, e, "\n%s\n%s\n%s\n", info->tokenizer_hash, info->template_name, info->teacher_identity));
   struct shard_writer_options w = { .folder = o->output, .context = (int32_t)o->context, .vocab = info->vocab, .top_k = q->kind.top_k,
     .hidden = q->targets ? targets_hidden(q->targets) : 0, .info = *info, .frame_bytes = o->frame_bytes, .file_bytes = o->file_bytes,
-    .level = (int)o->level, .replace = ctx_common(q->c)->force };
+    .level = (int)o->level, .replace = ctx_common(q->c)->force,
+    .resume_key = q->targets ? key.p : NULL };
   const struct workers_ops ops = { read_row, work_row, take_row, drop_item, row_ready };
   TRY(shard_writer_new(&w, &q->writer, e));
   TRY(pack_new((int32_t)o->context, !o->pack, sample_done, q, &q->pack, e));
@@ -343,8 +351,10 @@ static enum status make(struct sharding *q, const struct shard_info *info, struc
   TRY(pack_finish(q->pack, e));
   TRY(extra_members(q, &extra, e));
   TRY(shard_writer_commit(q->writer, (struct span){ extra.p, extra.n }, e));
+  if (q->known) log_info("%llu samples were taken from the interrupted run", (unsigned long long)q->known);
 out:
   buf_free(&extra);
+  buf_free(&key);
   return st;
 }
 

@@ -106,6 +106,17 @@ if [ -n "${RETORT_CACHE:-}" ]; then
   exits 10 "$R" shard -t "$M" --teacher-terms gemma --targets topk:4 -o x <rows; [ -e x ] && fail "a folder against the terms"
   exits 0 "$R" shard -t "$M" --targets topk:4,hidden --context 64 --no-progress -o ok <rows
   exits 0 "$R" check ok --tokenizer "$M"
+  # killed while the teacher works: the same command goes on and ends with the same bytes
+  head -12 "$C/corpus.jsonl" >many
+  again() { "$R" shard -t "$M" --targets topk:16 --context 64 --frame-bytes 1K --no-progress -o "$1" <many; }
+  again whole 2>err || fail "whole: $(tail -1 err)"
+  "$R" shard -t "$M" --targets topk:16 --context 64 --frame-bytes 1K --no-progress -o torn <many 2>err & pid=$! # not the function: its shell would die alone
+  for _ in $(seq 200); do [ -s torn.part/data-00000.rtz ] && break; sleep 0.02; done
+  kill -9 $pid; wait $pid 2>/dev/null; [ -e torn ] && fail "a folder after kill -9 (was it too late?)"
+  again torn 2>err || fail "resume: $(tail -1 err)"
+  says "samples were taken from the interrupted run"
+  same torn/data-00000.rtz whole/data-00000.rtz "resumed"; same torn/manifest.json whole/manifest.json "resumed"
+  [ -e torn.part ] && fail "torn.part is still there"
 fi
 [ $bad = 0 ] && echo "curate and shard: ok"
 exit $bad
