@@ -11,6 +11,7 @@
 #include "pool.h"
 #include "prune.h"
 #include "scratch_file.h"
+#include "shard.h"
 
 #define DATA TEST_SOURCE "/tests/golden/data/"
 #define OK(call)                                                \
@@ -304,10 +305,65 @@ static void refuses_impossible_shapes(void **state) {
   weights_close(w);
 }
 
+/* The same tokens as shards and as lines; document bounds come along, long rows are cut, strangers are refused. */
+static void calibration_from_shards_and_lines(void **state) {
+  (void)state;
+  struct calib want = calibration(), c;
+  struct weights *w = NULL;
+  struct shard_writer *out = NULL;
+  struct err e;
+  struct buf lines = { 0 };
+  const char *ids_of[] = { "a", "b" };
+  struct shard_writer_options o = { .folder = scratch_path("shards"), .context = 16, .vocab = 320 };
+  o.info.teacher = o.info.teacher_identity = o.info.terms = "";
+  OK(weights_open(DATA "model/llama_tied", &w, E));
+  OK(shard_writer_new(&o, &out, E));
+  for (int i = 0; i < 6; i++) {
+    unsigned char mask[16] = { 0 };
+    int32_t bounds[3] = { 0, 10, 16 };
+    struct sample s = { .n_tok = 16, .n_doc = 2, .ids = want.s[i].ids, .mask = mask, .doc_start = bounds, .row_id = ids_of };
+    memset(mask, 1, sizeof mask);
+    OK(sample_targets(&s, arena, E));
+    OK(shard_write(out, &s, E));
+    OK(buf_puts(&lines, "{\"id\":\"x\",\"ids\":[", E));
+    for (int k = 0; k < 16; k++) OK(buf_printf(&lines, E, k ? ",%d" : "%d", want.s[i].ids[k]));
+    OK(buf_puts(&lines, "]}\n", E));
+  }
+  OK(shard_writer_commit(out, (struct span){ NULL, 0 }, E));
+  shard_writer_free(out);
+  OK(calib_read(scratch_path("shards"), w, 64, 512, 1, arena, &c, E));
+  assert_int_equal(c.n, 6);
+  for (int i = 0; i < 6; i++) { /* shuffled: each is there exactly once */
+    int found = 0;
+    for (int k = 0; k < 6; k++) found += memcmp(want.s[i].ids, c.s[k].ids, 16 * sizeof(int32_t)) == 0;
+    assert_int_equal(found, 1);
+    assert_true(c.s[i].n_doc == 2 && c.s[i].start[1] == 10 && c.s[i].start[2] == 16);
+  }
+  OK(calib_read(scratch_path("shards"), w, 4, 8, 1, arena, &c, E));
+  assert_true(c.n == 4 && c.longest == 8 && c.n_tok == 32 && c.s[0].n_doc == 1 && c.s[0].start[1] == 8);
+  const char *path = scratch_write("cal.jsonl", lines.p, lines.n);
+  OK(calib_read(path, w, 64, 512, 1, arena, &c, E));
+  assert_int_equal(c.n, 6);
+  for (int i = 0; i < 6; i++) assert_memory_equal(want.s[i].ids, c.s[i].ids, 16 * sizeof(int32_t));
+  path = scratch_write("cal.jsonl", "{\"ids\":[1,2]}\n{\"id\":3}\n", 24);
+  assert_int_equal(calib_read(path, w, 64, 512, 1, arena, &c, &e), STATUS_DATA);
+  assert_non_null(strstr(e.msg, "line 2"));
+  struct shard_writer_options big = o;
+  big.folder = scratch_path("bigger"), big.vocab = 321;
+  OK(shard_writer_new(&big, &out, E));
+  OK(shard_writer_commit(out, (struct span){ NULL, 0 }, E));
+  shard_writer_free(out);
+  assert_int_equal(calib_read(scratch_path("bigger"), w, 64, 512, 1, arena, &c, &e), STATUS_DATA);
+  assert_non_null(strstr(e.msg, "vocabulary"));
+  buf_free(&lines);
+  weights_close(w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(scores_agree), cmocka_unit_test(pruned_models_agree), cmocka_unit_test(keeping_all_changes_no_bit),
     cmocka_unit_test(zeroed_units_go_first), cmocka_unit_test(random_start_is_model_new), cmocka_unit_test(refuses_impossible_shapes),
+    cmocka_unit_test(calibration_from_shards_and_lines),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }
