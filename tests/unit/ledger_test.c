@@ -76,6 +76,7 @@ static void reader_knows_how_the_writer_ended(void **state) {
   assert_int_equal(read_from(TWICE), STATUS_OK);
   assert_int_equal(read_from(KILLED), STATUS_STOPPED);
   assert_non_null(strstr(err.msg, "'fetch'"));
+  assert_non_null(strstr(err.msg, "without its closing line after 5 rows"));
   assert_int_equal(read_from(ABORTED), STATUS_STOPPED);
   assert_non_null(strstr(err.msg, "NET"));
   assert_int_equal(read_from(LYING), STATUS_DATA);

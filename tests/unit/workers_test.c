@@ -41,6 +41,9 @@ static enum status wk(void *ctx, struct work_item *it, int worker, struct err *e
   struct rng g = { 1, (uint64_t)j->n, 0 };
   (void)worker;
   if (rng_below(&g, 16) == 0) usleep((useconds_t)rng_below(&g, 300)); /* finish out of order */
+  /* the earlier failure is noted while the later item is in work already, and must not be overwritten by it */
+  if (j->n == r->work_fails_at[1]) usleep(1000);
+  if (j->n == r->work_fails_at[0]) usleep(4000);
   for (int k = 0; k < 2; k++)
     if (j->n == r->work_fails_at[k]) return err_set(e, STATUS_DATA, "work %d", j->n);
   j->square = (long long)j->n * j->n;
@@ -96,7 +99,7 @@ static void earliest_error_wins(void **state) {
     for (int at = 0; at < 400; at += 57) {
       struct err e = { STATUS_OK, "" };
       struct run r = fresh(400);
-      r.work_fails_at[0] = at + 9;
+      r.work_fails_at[0] = at + 1;
       r.work_fails_at[1] = at;
       assert_int_equal(workers_run(&ops, &r, threads, r.window, &e), STATUS_DATA);
       char want[32];
