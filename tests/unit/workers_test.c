@@ -42,6 +42,7 @@ static enum status wk(void *ctx, struct work_item *it, int worker, struct err *e
   (void)worker;
   if (rng_below(&g, 16) == 0) usleep((useconds_t)rng_below(&g, 300)); /* finish out of order */
   /* the earlier failure is noted while the later item is in work already, and must not be overwritten by it */
+  if (j->n == r->work_fails_at[1] - 1) usleep(8000); /* so that the caller waits for the item before */
   if (j->n == r->work_fails_at[1]) usleep(1000);
   if (j->n == r->work_fails_at[0]) usleep(4000);
   for (int k = 0; k < 2; k++)
