@@ -24,7 +24,7 @@ static const struct opt_row option_rows[] = {
   ROW(data, "data", 0, OPT_STR, NULL, NULL, "SHARDS", "held-out token shards: loss, KL and agreement on the tokens of their mask"),
   ROW(teacher, "teacher", 0, OPT_STR, NULL, NULL, "MODEL", "teacher of KL and agreement; without one the shards' stored targets are used"),
   ROW(targets, "targets", 0, OPT_ENUM, "auto", "auto|online|hidden|topk|none", NULL, "where the teacher's distribution comes from"),
-  ROW(text, "text", 0, OPT_LIST, NULL, NULL, "FILE", "held-out text (plain, or JSON Lines with `text`): loss on all its tokens"),
+  ROW(text, "text", 0, OPT_LIST, NULL, NULL, "FILE", "held-out text (plain, JSON Lines with `text`, or token shards): loss on its tokens"),
   ROW(text_context, "text-context", 0, OPT_COUNT, "512", "2..", "N", "tokens of a window of --text"),
   ROW(tokens, "tokens", 0, OPT_COUNT, "0", "0..", "N", "stop after this many input tokens of --data and of --text; 0 = all"),
   ROW(micro_tokens, "micro-tokens", 0, OPT_COUNT, "1024", "1..", "N", "input tokens of one forward pass"),
@@ -41,7 +41,8 @@ struct evaluated {
   struct model *m;
   struct run *run;
   uint64_t bytes;
-  struct subject data, text;
+  struct subject data, part; /* part: one --text at a time */
+  struct loss_sums text;
   double tok_s;
 };
 struct eval_run {
@@ -52,8 +53,6 @@ struct eval_run {
   struct shard_reader *shards;
   struct target target;
   struct loss_driver *driver;
-  struct text_source text;
-  struct tokenizer *tokenizer;
   struct progress *bar;
   int64_t max_tok;
 };
@@ -126,9 +125,9 @@ static enum status open_models(struct eval_run *v, const struct opt_list *args, 
     TRY(run_new(x->m, v->max_tok, 0, &x->run, e));
     weights_forget(model_weights(x->m));
     x->bytes = weight_bytes(model_weights(x->m), x->path, ctx_arena(v->c));
-    x->data.model = x->text.model = x->m;
+    x->data.model = x->part.model = x->m;
     x->data.run = is_teacher ? NULL : x->run;
-    x->text.run = x->run;
+    x->part.run = x->run;
     widest = model_config(x->m)->hidden > widest ? model_config(x->m)->hidden : widest;
     if (model_config(x->m)->vocab != model_config(v->model[0].m)->vocab) {
       st = err_set(e, STATUS_DATA, "'%s' has a vocabulary of %d, '%s' one of %d; they cannot be measured on the same tokens", x->path,
@@ -153,7 +152,7 @@ static enum status measure(struct eval_run *v, struct sample_source from, struct
     return err_nomem(e, v->n * sizeof *s);
   }
   for (size_t i = 0; i < v->n; i++) {
-    s[i] = field == 0 ? v->model[i].data : v->model[i].text;
+    s[i] = field == 0 ? v->model[i].data : v->model[i].part;
   }
   uint64_t total = v->o->tokens > 0 && (int64_t)v->o->tokens < from.tokens ? v->o->tokens : (uint64_t)from.tokens;
   v->bar = progress_new(what, "tok", total);
@@ -162,7 +161,7 @@ static enum status measure(struct eval_run *v, struct sample_source from, struct
   st = evaluate(&x, s, v->n, e);
   progress_free(v->bar);
   for (size_t i = 0; i < v->n; i++) {
-    *(field == 0 ? &v->model[i].data : &v->model[i].text) = s[i];
+    *(field == 0 ? &v->model[i].data : &v->model[i].part) = s[i];
   }
   return st;
 }
@@ -236,7 +235,7 @@ out:
 
 static enum status put_row(struct eval_run *v, const struct evaluated *x, struct buf *b, struct err *e) {
   enum status st = STATUS_OK;
-  const struct loss_sums *d = &x->data.sums, *t = &x->text.sums;
+  const struct loss_sums *d = &x->data.sums, *t = &x->text;
   uint64_t seed = (uint64_t)v->o->seed;
   TRY(buf_puts(b, "{\"name\":", e));
   TRY(json_put_cstr(b, x->name, e));
@@ -254,7 +253,7 @@ static enum status put_row(struct eval_run *v, const struct evaluated *x, struct
     }
     TRY(buf_printf(b, e, ",\"tokens\":%lld,\"documents\":%lld", (long long)d->n, (long long)x->data.n_doc));
   }
-  if (v->text.n > 0) {
+  if (v->o->text.n > 0) {
     TRY(buf_puts(b, ",\"text_loss\":", e));
     TRY(json_put_num(b, mean(t->ce, t), e));
     TRY(buf_printf(b, e, ",\"text_tokens\":%lld", (long long)t->n));
@@ -316,7 +315,7 @@ static enum status print_table(struct eval_run *v, struct err *e) {
                 v->target.mode == TARGET_TOPK ? "KL top-k" : "KL", "agreement", "text loss", "tok/s"));
   for (size_t i = 0; i < v->n; i++) {
     const struct evaluated *x = &v->model[i];
-    const struct loss_sums *d = &x->data.sums, *t = &x->text.sums;
+    const struct loss_sums *d = &x->data.sums, *t = &x->text;
     TRY(ctx_print(v->c, e, "%-*s", width, x->name));
     TRY(cell(v->c, 1, 1, (double)model_params(x->m) / 1e6, e));
     TRY(cell(v->c, 1, 1, (double)x->bytes / 1e6, e));
@@ -324,7 +323,7 @@ static enum status print_table(struct eval_run *v, struct err *e) {
     TRY(cell(v->c, data, 2, exp(mean(d->ce, d)), e));
     TRY(cell(v->c, kl, 4, mean(d->kl, d), e));
     TRY(cell(v->c, kl, 4, mean(d->agree, d), e));
-    TRY(cell(v->c, v->text.n > 0, 4, mean(t->ce, t), e));
+    TRY(cell(v->c, v->o->text.n > 0, 4, mean(t->ce, t), e));
     TRY(cell(v->c, v->o->speed, 1, x->tok_s, e));
     TRY(ctx_print(v->c, e, "\n"));
   }
@@ -335,9 +334,40 @@ out:
   return st;
 }
 
-static enum status eval_all(struct eval_run *v, const struct opt_list *args, struct err *e) {
+/* Loss on one file of text, or on one folder of token shards. */
+static enum status measure_text(struct eval_run *v, const char *path, struct err *e) {
   enum status st = STATUS_OK;
   struct target none = { 0 };
+  struct text_source text = { 0 };
+  struct tokenizer *k = NULL;
+  struct shard_reader *r = NULL;
+  struct sample_source from;
+  if (folder_exists(path)) {
+    TRY(shard_open(path, &r, e));
+    TRY(target_check_vocab("model", v->model[0].path, model_config(v->model[0].m), shard_info(r), e));
+    if (shard_info(r)->context > v->max_tok) {
+      st = err_set(e, STATUS_USAGE, "'%s' has samples of up to %d tokens: give --micro-tokens %d", path, (int)shard_info(r)->context, (int)shard_info(r)->context);
+      goto out;
+    }
+    from = source_of_shards(r);
+  } else {
+    TRY(tokenizer_open(v->model[0].path, &k, e));
+    TRY(text_source_add(&text, path, k, (int64_t)v->o->text_context, e));
+    from = source_of_text(&text);
+  }
+  TRY(measure(v, from, &none, 1, 0, "text", e));
+  for (size_t i = 0; i < v->n; i++) {
+    loss_sums_add(&v->model[i].text, &v->model[i].part.sums);
+  }
+out:
+  text_source_free(&text);
+  tokenizer_close(k);
+  shard_close(r);
+  return st;
+}
+
+static enum status eval_all(struct eval_run *v, const struct opt_list *args, struct err *e) {
+  enum status st = STATUS_OK;
   const struct shard_info *info = v->shards != NULL ? shard_info(v->shards) : NULL;
   v->max_tok = (int64_t)v->o->micro_tokens;
   v->max_tok = info != NULL && info->context > v->max_tok ? info->context : v->max_tok;
@@ -349,12 +379,8 @@ static enum status eval_all(struct eval_run *v, const struct opt_list *args, str
   if (info != NULL) {
     TRY(measure(v, source_of_shards(v->shards), &v->target, 0, 1, "data", e));
   }
-  if (v->o->text.n > 0) {
-    TRY(tokenizer_open(v->model[0].path, &v->tokenizer, e));
-    for (size_t i = 0; i < v->o->text.n; i++) {
-      TRY(text_source_add(&v->text, v->o->text.item[i], v->tokenizer, (int64_t)v->o->text_context, e));
-    }
-    TRY(measure(v, source_of_text(&v->text), &none, 1, 0, "text", e));
+  for (size_t i = 0; i < v->o->text.n; i++) {
+    TRY(measure_text(v, v->o->text.item[i], e));
   }
   if (v->o->speed) {
     TRY(measure_speed(v, e));
@@ -389,7 +415,6 @@ out:
   }
   for (size_t i = 0; i < v.n; i++) {
     subject_free_docs(&v.model[i].data);
-    subject_free_docs(&v.model[i].text);
     run_free(v.model[i].run);
     if (v.model[i].m != v.target.model) {
       model_close(v.model[i].m);
@@ -397,8 +422,6 @@ out:
   }
   loss_driver_free(v.driver);
   target_close(&v.target);
-  text_source_free(&v.text);
-  tokenizer_close(v.tokenizer);
   shard_close(v.shards);
   return st;
 }

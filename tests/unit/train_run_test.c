@@ -343,7 +343,9 @@ static void not_finite_ends_with_a_report(void **state) {
 static void eval_compares(void **state) {
   (void)state;
   assert_int_equal(retort(TRAIN("e", "--threads", "2", "--lr", "1e-2", "--epochs", "12", "--warmup", "0")), 0);
-  assert_int_equal(retort((const char *const[]){ "eval", TEACHER, STUDENT, in_dir("e"), "--teacher", TEACHER, "--data", in_dir("shards"), "--json", NULL }), 0);
+  assert_int_equal(retort((const char *const[]){ "eval", "teacher=" TEACHER, "pruned=" STUDENT, arena_printf(arena, "distilled=%s", in_dir("e")), "--teacher", TEACHER, "--data", in_dir("shards"),
+    "--json", "--text", in_dir("shards"), "--summary", in_dir("summary.json"), NULL }), 0);
+  struct json *sum = NULL;
   struct buf b = { 0 };
   struct err e;
   double kl[3], agree[3];
@@ -365,6 +367,10 @@ static void eval_compares(void **state) {
   assert_true(kl[0] == 0 && agree[0] == 1);
   assert_true(kl[2] < 0.9 * kl[1]);
   buf_free(&b);
+  ok(json_parse_file(in_dir("summary.json"), 1 << 20, &sum, &e), &e);
+  assert_true(json_num(json_path(sum, "distilled.kl"), NAN) == kl[2]);
+  assert_true(fabs(json_num(json_path(sum, "pruned.text_loss"), NAN) - json_num(json_path(sum, "pruned.loss"), 0)) < 1e-9); /* the same shards */
+  json_free(sum);
   assert_int_equal(retort((const char *const[]){ "eval", STUDENT, "--data", in_dir("other"), NULL }), 1);
   expect_log("vocabulary of 320");
   assert_int_equal(retort((const char *const[]){ "eval", STUDENT, NULL }), 2);
