@@ -19,15 +19,16 @@ PY
 rm -rf "$out"
 mkdir -p "$out"
 cd "$out"
-# Calibration and probe text: this project's own licence-free prose.
+# Calibration text: this project's own prose.
 "$venv/bin/python" "$here/interop.py" rows "$root/README.md" "$root/docs" >cal.jsonl
 quiet="--quiet --no-progress"
-echo "interop: a student of 12 layers, 6 heads, ffn 1024; one with llama-3 rope scaling; qwen and mistral shapes"
+echo "interop: a student of 12 layers, 6 heads, ffn 1024; SmolLM2; the six small golden models"
 "$retort" prune "$model" --layers 12 --heads 6 --ffn 1024 --calibrate cal.jsonl --samples 8 --length 128 -o student $quiet
 "$retort" export student -o f32.gguf --type f32 $quiet
 "$retort" export student -o f16.gguf --type f16 $quiet
 "$retort" export student -o q8_0.gguf --type q8_0 $quiet
 "$retort" export student -o q4_1.gguf --type q4_1 $quiet
+for kind in q8_0 q4_1; do "$retort" export $kind.gguf -o ${kind}_as_f32.gguf --type f32 $quiet; done
 "$retort" export "$model" -o teacher $quiet
 "$retort" export "$model" -o teacher_f32.gguf --type f32 $quiet
 for m in "$root"/tests/golden/data/model/*/; do
