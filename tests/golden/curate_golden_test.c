@@ -153,6 +153,48 @@ static void contamination(void **state) {
   filter_against.close(states[at]);
 }
 
+/* One row through scanning and the duplicates' filters. */
+static enum status one_row(const struct curate_options *o, struct arena *a, struct err *e) {
+  static const char line[] = "{\"id\":\"x\",\"conversations\":[{\"from\":\"human\",\"value\":\"what is \\u00e9 in the law of the land today\"},"
+                             "{\"from\":\"gpt\",\"value\":\"it is a letter, as far as anybody can tell from here\"}]}";
+  enum status st;
+  struct row r = { .a = a }, *kept = NULL;
+  void *states[16] = { NULL };
+  struct split_spec by_id = { NULL, 0 };
+  TRY(record_split((struct span){ line, sizeof line - 1 }, a, &r.rec, e));
+  for (size_t f = 0; filter_table[f]; f++)
+    if (filter_table[f]->open && filter_table[f]->enabled(o)) TRY(filter_table[f]->open(o, &states[f], e));
+  TRY(curate_scan_row(o, &by_id, states, &r, e));
+  TRY(curate_keep_row(&r, a, 1, &kept, e));
+  for (size_t f = 0; filter_table[f]; f++)
+    if (filter_table[f]->admit && filter_table[f]->enabled(o)) TRY(filter_table[f]->admit(states[f], o, kept, e));
+out:
+  for (size_t f = 0; filter_table[f]; f++)
+    if (filter_table[f]->close && states[f]) filter_table[f]->close(states[f]);
+  return st;
+}
+
+static void every_allocation_may_fail(void **state) {
+  (void)state;
+  const char *file = DATA "eval.jsonl";
+  struct curate_options o = { .against = { &file, 1 }, .against_n = 13, .near = 0.8, .exact = 1, .refusals = 1, .repetition = 1, .min_chars = 1 };
+  for (long n = 1;; n++) {
+    struct err e = { STATUS_OK, "" };
+    struct arena *a = arena_new(0);
+    mem_fail_at(n);
+    enum status st = one_row(&o, a, &e);
+    int hit = mem_failed();
+    mem_fail_at(0);
+    arena_free(a);
+    if (!hit) {
+      ok(st, &e);
+      assert_true(n > 20);
+      return;
+    }
+    if (st != STATUS_NOMEM) fail_msg("allocation %ld: %s: %s", n, status_name(st), e.msg);
+  }
+}
+
 int main(void) {
   struct err e = { 0 };
   arena = arena_new(0);
@@ -160,7 +202,7 @@ int main(void) {
     fprintf(stderr, "%s\n", e.msg);
     return 1;
   }
-  const struct CMUnitTest tests[] = { cmocka_unit_test(exact_duplicates), cmocka_unit_test(near_duplicates), cmocka_unit_test(contamination) };
+  const struct CMUnitTest tests[] = { cmocka_unit_test(exact_duplicates), cmocka_unit_test(near_duplicates), cmocka_unit_test(contamination), cmocka_unit_test(every_allocation_may_fail) };
   int rc = cmocka_run_group_tests(tests, NULL, NULL);
   json_free(truth);
   arena_free(arena);

@@ -29,6 +29,19 @@ done
 printf '{"id":"x","messages":"no"}\n' >row; exits 1 "$R" curate -q <row; says "row 'x': field 'messages' is a string"
 printf '{"id":"x","text":"a"}\n{"id":' >row; exits 1 "$R" curate -q <row; says "row 2"
 exits 2 "$R" curate --split a,b </dev/null; exits 2 "$R" curate --near 2 </dev/null; exits 3 "$R" curate --against none </dev/null
+# the last 13 words of an item count, 12 do not; an item of 9 words is searched for as a whole
+cat >eval.jsonl <<'ROWS'
+{"id":"long","question":"one two three four five six","answer":"seven eight nine ten eleven twelve thirteen fourteen"}
+{"id":"short","text":"red orange yellow green blue indigo violet black white"}
+ROWS
+cat >row <<'ROWS'
+{"id":"a","text":"so: TWO three four five six seven eight nine ten eleven twelve thirteen fourteen!"}
+{"id":"b","text":"so: three four five six seven eight nine ten eleven twelve thirteen fourteen"}
+{"id":"c","text":"colours are red, orange, yellow, green, blue, indigo, violet, black, white"}
+{"id":"d","text":"colours are red, orange, yellow, green, blue, indigo, violet, black"}
+ROWS
+"$R" curate -q --against eval.jsonl <row | sed 's/.*"id":"\(.\)".*/\1/' | tr -d '\n' >ids
+[ "$(cat ids)" = bd ] || fail "contamination at its borders kept $(cat ids), expected bd"
 # refusals only in what the assistant says
 cat >row <<'ROWS'
 {"id":"1","messages":[{"role":"user","content":"Why?"},{"role":"assistant","content":"As an AI language model, I have no opinion."}]}

@@ -9,8 +9,10 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "file.h"
+#include "hash.h"
 #include "rng.h"
 #include "shard.h"
+#include "shard_block.h"
 
 enum { CONTEXT = 96, SAMPLES = 60, TOP = 5, HIDDEN = 7 };
 static struct arena *arena;
@@ -282,6 +284,94 @@ static void an_interrupted_folder_goes_on(void **state) {
   assert_int_equal(known, 3);
 }
 
+/* Writes and reads a small folder; every status comes back. */
+static enum status write_and_read(const char *path, const struct sample *s, int n, struct err *e) {
+  enum status st;
+  struct shard_writer *w = NULL;
+  struct shard_reader *r = NULL;
+  struct arena *a = arena_new(0);
+  struct sample got;
+  struct shard_writer_options o = { .folder = path, .context = CONTEXT, .vocab = 70000, .top_k = TOP, .hidden = HIDDEN, .frame_bytes = 2000, .replace = 1 };
+  o.info.teacher = "T", o.info.teacher_identity = "id", o.info.terms = "MIT";
+  if (!a) return STATUS_NOMEM;
+  TRY(shard_writer_new(&o, &w, e));
+  for (int i = 0; i < n; i++) TRY(shard_write(w, &s[i], e));
+  TRY(shard_writer_commit(w, (struct span){ NULL, 0 }, e));
+  TRY(shard_open(path, &r, e));
+  for (int i = 0; i < n; i++) TRY(shard_read(r, i, a, &got, e));
+out:
+  shard_close(r);
+  shard_writer_free(w);
+  arena_free(a);
+  return st;
+}
+
+static void every_allocation_may_fail(void **state) {
+  (void)state;
+  enum { N = 5 };
+  struct sample s[N];
+  char *path = arena_printf(arena, "%s/fault", dir);
+  long n = 1;
+  for (int i = 0; i < N; i++) s[i] = make(i, 70000, TOP, HIDDEN);
+  for (;; n++) {
+    struct err e = { STATUS_OK, "" };
+    mem_fail_at(n);
+    enum status st = write_and_read(path, s, N, &e);
+    int hit = mem_failed();
+    mem_fail_at(0);
+    if (!hit) {
+      ok(st, &e);
+      break;
+    }
+    if (st != STATUS_NOMEM && st != STATUS_OK) fail_msg("allocation %ld: %s: %s", n, status_name(st), e.msg);
+    if (folder_exists(path) && read_all(path) != STATUS_OK) fail_msg("allocation %ld left half a folder", n);
+  }
+  printf("%ld allocations\n", n - 1);
+  assert_true(n > 30);
+}
+
+/* A block whose ids were changed and whose hashes were made anew: only the hash of the context can tell. */
+static void targets_of_other_tokens_are_refused(void **state) {
+  (void)state;
+  struct err e = { 0 };
+  struct buf b = { 0 };
+  struct block_writer w = { .shape = { CONTEXT, 70000, TOP, 0 } };
+  struct sample s = make(3, 70000, TOP, 0), got;
+  ok(block_add(&w, &s, &e), &e);
+  ok(block_finish(&w, &b, &e), &e);
+  for (int forged = 0; forged < 2; forged++) {
+    struct block k;
+    if (forged) {
+      uint64_t at = 64, h, zero = 0;
+      uint32_t columns, n_col;
+      memcpy(&columns, b.p + 40, 4);
+      n_col = columns;
+      for (uint64_t c = 0, from = 64 + 24 * (uint64_t)n_col; c < n_col; c++, at += 24) { /* the table of docs/formats.md */
+        uint16_t id;
+        uint64_t bytes;
+        memcpy(&id, b.p + at, 2);
+        memcpy(&bytes, b.p + at + 8, 8);
+        if (id == 4) {
+          b.p[from] = (char)(b.p[from] ^ 1);
+          h = xxh3(b.p + from, bytes);
+          memcpy(b.p + at + 16, &h, 8);
+        }
+        from += (bytes + 7) / 8 * 8;
+      }
+      memcpy(b.p + 56, &zero, 8);
+      h = xxh3(b.p, 64 + 24 * (uint64_t)n_col);
+      memcpy(b.p + 56, &h, 8);
+    }
+    ok(block_parse((const unsigned char *)b.p, b.n, NULL, 1, &k, &e), &e);
+    enum status st = block_sample(&k, 0, 1, arena, &got, &e);
+    assert_int_equal(st, forged ? STATUS_CHECKSUM : STATUS_OK);
+    if (forged) assert_non_null(strstr(e.msg, "belong to other tokens"));
+    block_free(&k);
+  }
+  buf_free(&b);
+  block_writer_free(&w);
+}
+
 static void existing_folder_is_not_overwritten(void **state) {
   (void)state;
   struct err e = { 0 };
@@ -304,7 +394,7 @@ int main(void) {
   struct err e = { 0 };
   if (folder_make(dir, &e) != STATUS_OK) return 1;
   const struct CMUnitTest tests[] = { cmocka_unit_test(round_trip), cmocka_unit_test(refuses_wrong_samples),
-    cmocka_unit_test(every_flipped_bit_is_noticed), cmocka_unit_test(an_interrupted_folder_goes_on), cmocka_unit_test(existing_folder_is_not_overwritten) };
+    cmocka_unit_test(every_flipped_bit_is_noticed), cmocka_unit_test(an_interrupted_folder_goes_on), cmocka_unit_test(targets_of_other_tokens_are_refused), cmocka_unit_test(every_allocation_may_fail), cmocka_unit_test(existing_folder_is_not_overwritten) };
   int rc = cmocka_run_group_tests(tests, NULL, NULL);
   arena_free(arena);
   if (folder_remove(dir, &e) != STATUS_OK) return 1;
