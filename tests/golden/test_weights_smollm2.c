@@ -113,8 +113,8 @@ static void values(void **state) {
 }
 
 static void same_strings(const struct weights *a, const struct weights *b, const char *key, struct arena *m) {
-  struct span *x, *y;
-  uint64_t n, k;
+  struct span *x = NULL, *y = NULL;
+  uint64_t n = 0, k = 1;
   assert_true(gguf_array_strings(a, key, m, &x, &n) && gguf_array_strings(b, key, m, &y, &k));
   assert_int_equal(n, k);
   for (uint64_t i = 0; i < n; i++) {
@@ -146,8 +146,8 @@ static void tokenizer_comes_back(void **state) {
   if (weights_open(scratch_path("t.gguf"), &g, &e) != STATUS_OK) fail_msg("%s", e.msg);
   same_strings(w, g, "tokenizer.ggml.tokens", a);
   same_strings(w, g, "tokenizer.ggml.merges", a);
-  int64_t *x, *y, u, v;
-  uint64_t nx, ny;
+  int64_t *x = NULL, *y = NULL, u = 0, v = 1;
+  uint64_t nx = 0, ny = 1;
   assert_true(gguf_array_ints(w, "tokenizer.ggml.token_type", a, &x, &nx) && gguf_array_ints(g, "tokenizer.ggml.token_type", a, &y, &ny));
   assert_int_equal(nx, ny);
   for (uint64_t i = 0; i < nx; i++) assert_int_equal(x[i], y[i]);
