@@ -38,3 +38,6 @@ for m in "$root"/tests/golden/data/model/*/; do
   "$retort" export "src_$n" -o "gg_$n.gguf" --type f32 --teacher-terms apache-2.0 $quiet
 done
 "$venv/bin/python" "$here/interop.py" compare "$retort" "$root/tests/golden/data/model"
+echo "interop: docs/read_shards.py, a second reader of shard folders"
+"$venv/bin/python" -c 'import xxhash, zstandard' 2>/dev/null || "$venv/bin/pip" install -q zstandard xxhash
+PYTHON=$venv/bin/python RETORT=$retort RETORT_SOURCE=$root RETORT_CACHE=$(dirname "$(dirname "$model")") "$here/read_shards.sh"

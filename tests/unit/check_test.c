@@ -160,6 +160,43 @@ static void models_with_nan(void **state) {
   expect(path, 1, "1 values are not finite");
 }
 
+static void text_file(const char *path, const char *text) {
+  FILE *f = fopen(path, "wb");
+  assert_non_null(f);
+  fputs(text, f);
+  fclose(f);
+}
+
+static void run_folders(void **state) {
+  (void)state;
+  struct err e = { 0 };
+  struct buf b = { 0 };
+  char *path = arena_printf(arena, "%s/run", dir), *student = path_join(arena, path, "student"), *metrics = path_join(arena, path, "metrics.jsonl");
+  ok(folder_make(student, &e), &e);
+  static const char *const names[] = { "config.json", "model.safetensors" };
+  text_file(path_join(arena, path, "run.json"), "{\"key\":\"x\"}\n");
+  text_file(metrics, "{\"step\":1,\"loss\":2.5}\n{\"step\":2,\"loss\":2.25}\n");
+  for (int i = 0; i < 2; i++) {
+    buf_clear(&b);
+    ok(file_read(path_join(arena, TEST_SOURCE "/tests/golden/data/model/qwen2", names[i]), 1 << 26, &b, &e), &e);
+    FILE *f = fopen(path_join(arena, student, names[i]), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(b.p, 1, b.n, f), b.n);
+    fclose(f);
+  }
+  buf_free(&b);
+  expect(path, 0, "ok: run: 2 metric lines, student of 32032 parameters");
+  text_file(metrics, "{\"step\":1,\"loss\":null}\n{\"step\":2,\"los");
+  expect(path, 1, "metrics.jsonl line 1: the loss is not a number");
+  expect(path, 1, "the last line is cut off");
+  text_file(metrics, "{\"step\":1,\"loss\":2.5}\n");
+  text_file(path_join(arena, path, "run.json"), "{\"key\":");
+  expect(path, 1, "run.json");
+  text_file(path_join(arena, path, "run.json"), "{}\n");
+  ok(folder_remove(student, &e), &e);
+  expect(path, 1, "no student in it");
+}
+
 static void rows_and_strangers(void **state) {
   (void)state;
   char *path = arena_printf(arena, "%s/rows.jsonl", dir);
@@ -179,7 +216,7 @@ int main(void) {
   arena = arena_new(0);
   snprintf(dir, sizeof dir, "check_test.%ld", (long)getpid());
   if (!getenv("RETORT") || folder_make(dir, &e) != STATUS_OK) return 1;
-  const struct CMUnitTest tests[] = { cmocka_unit_test(mistakes_are_named), cmocka_unit_test(damage_is_exit_6), cmocka_unit_test(models_with_nan),
+  const struct CMUnitTest tests[] = { cmocka_unit_test(mistakes_are_named), cmocka_unit_test(damage_is_exit_6), cmocka_unit_test(models_with_nan), cmocka_unit_test(run_folders),
     cmocka_unit_test(rows_and_strangers) };
   int rc = cmocka_run_group_tests(tests, NULL, NULL);
   arena_free(arena);
