@@ -75,6 +75,15 @@ sleep 0.4; kill -INT $pid; wait $pid; rc=$?
 [ "$rc" = 141 ] || [ "$rc" = 0 ] || no "broken pipe: exit $rc $(cat err)"
 stop_mock
 
+# a server that goes away for some seconds costs nothing but time
+start_mock --latency 40
+"$RETORT" label -t "$(T)" --teacher-terms mit --book b11 --concurrency 8 --outage 60 <q.jsonl >out 2>err & pid=$!
+sleep 0.8; stop_mock; sleep 3
+python3 "$RETORT_SOURCE/tests/net/mock_teacher.py" "$port" --latency 5 >mock.out 2>&1 & mock=$!
+wait $pid; rc=$?
+[ $rc = 0 ] && cmp -s <(cut -d'"' -f4 out) <(cut -d'"' -f4 q.jsonl) && grep -q "cannot be reached" err || no "outage: exit $rc, $(wc -l <out) rows: $(tail -2 err)"
+stop_mock
+
 # the key: used, and seen nowhere
 start_mock --latency 0 --key sk-planted-123456
 head -5 q.jsonl >q5.jsonl
