@@ -86,6 +86,16 @@ static void pack_strip(int64_t k, const float *a, int64_t rs, int64_t cs, int64_
   }
 }
 
+/* Asks for part i of n of the panel that comes after this one: its lines lie far apart and nobody else fetches ahead. */
+static void fetch_ahead(int64_t k, int64_t cols, const float *b, int64_t ldb, int bt, int64_t i, int64_t n) {
+  int64_t rows = bt ? cols : k, bytes = (bt ? k : cols) * (int64_t)sizeof *b;
+  for (int64_t r = rows * i / n; r < rows * (i + 1) / n; r++) {
+    for (int64_t at = 0; at < bytes; at += 64) {
+      __builtin_prefetch((const char *)(b + r * ldb) + at, 0, 2);
+    }
+  }
+}
+
 static _Thread_local float panel[(DEPTH + 16) * NR_MOST] __attribute__((aligned(64)));
 static _Thread_local float strips[(DEPTH + 16) * (PACKED_ROWS + MR_MOST)] __attribute__((aligned(64)));
 
@@ -120,6 +130,9 @@ static void block(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, i
       pack_panel(k, cols, bt ? b + j * ldb : b + j, ldb, bt, panel);
     }
     for (int64_t i = 0; i < n_strips; at += strip[i++].rows) {
+      if (n_strips > 2 && j + nr < n) {
+        fetch_ahead(k, cpu_min(nr, n - j - nr), bt ? b + (j + nr) * ldb : b + j + nr, ldb, bt, i, n_strips);
+      }
       strip_kernel(strip + i, k, from, ld, c + at * ldc + j, ldc, cpu_min(strip[i].rows, m - at), cols, add);
     }
   }
@@ -196,22 +209,34 @@ void cpu_gemm_tn(KDEV, int64_t m, int64_t n, int64_t k, const float *dy, int64_t
   product_run(&p);
 }
 
-/* ---- generic register kernel: 4 rows by 8 columns in plain C ---- */
+/* ---- generic register kernel: 4 rows by 8 columns; vectors of four, which every compiler here maps to what there is ---- */
+
+typedef float four __attribute__((vector_size(16)));
+
+static inline four load4(const float *p) {
+  four v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+static inline void store4(float *p, four v, int add) {
+  v = add ? load4(p) + v : v;
+  memcpy(p, &v, sizeof v);
+}
 
 static void micro(int64_t k, const float *a, int64_t rs, int64_t cs, const float *b, int64_t ldb, float *c, int64_t ldc, int add) {
-  float acc[4][8] = {{0}};
-  for (int64_t l = 0; l < k; l++) {
-    for (int i = 0; i < 4; i++) {
-      for (int j = 0; j < 8; j++) {
-        acc[i][j] += a[i * rs + l * cs] * b[l * ldb + j];
-      }
-    }
+  four r0 = {0}, r1 = {0}, r2 = {0}, r3 = {0}, s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+  for (int64_t l = 0; l < k; l++, a += cs, b += ldb) {
+    four b0 = load4(b), b1 = load4(b + 4);
+    r0 += a[0] * b0, s0 += a[0] * b1;
+    r1 += a[rs] * b0, s1 += a[rs] * b1;
+    r2 += a[2 * rs] * b0, s2 += a[2 * rs] * b1;
+    r3 += a[3 * rs] * b0, s3 += a[3 * rs] * b1;
   }
-  for (int i = 0; i < 4; i++) {
-    for (int j = 0; j < 8; j++) {
-      c[i * ldc + j] = add ? c[i * ldc + j] + acc[i][j] : acc[i][j];
-    }
-  }
+  store4(c, r0, add), store4(c + 4, s0, add);
+  store4(c + ldc, r1, add), store4(c + ldc + 4, s1, add);
+  store4(c + 2 * ldc, r2, add), store4(c + 2 * ldc + 4, s2, add);
+  store4(c + 3 * ldc, r3, add), store4(c + 3 * ldc + 4, s3, add);
 }
 
 static void pack_transposed(int64_t k, const float *src, int64_t ld, float *dst) {
