@@ -53,7 +53,7 @@ static void product_matches(void **state) {
       }
       use_threads(1);
       kernels_cpu()->gemv(NULL, MOST, n, k, x, k + 3, types[t], w, all, n);
-      CHECK_CLOSE(all, want, MOST * n, size * sqrt((double)k), 5e-7); /* observed 1e-7 */
+      CHECK_CLOSE(all, want, MOST * n, size * sqrt((double)k), 1e-6); /* observed 3.8e-7 */
       static const int64_t few[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 31, 63, 64, 65};
       for (size_t f = 0; f < sizeof few / sizeof *few; f++) {
         int64_t m = few[f], at = MOST - m;
