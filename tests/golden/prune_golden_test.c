@@ -111,6 +111,48 @@ static void scores_agree(void **state) {
   model_close(m);
 }
 
+/* The six samples 30 times over fill three packs: means and variances stay, L2 over samples grows by sqrt(30). */
+static void packs_do_not_matter(void **state) {
+  (void)state;
+  static const struct { const char *name; enum aggregate batch, seq; double factor; } cases[] = {
+    { "l2_mean", AGG_L2, AGG_MEAN, 5.477225575051661 }, { "mean_mean", AGG_MEAN, AGG_MEAN, 1 }, { "var_var", AGG_VAR, AGG_VAR, 1 },
+  };
+  static struct calib_sample many[180];
+  struct model *m = open_model(DATA "model/llama_tied");
+  struct calib c = calibration(), big = { many, 180, 180 * 16, 16 };
+  for (int i = 0; i < 180; i++) many[i] = c.s[i % 6];
+  for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+    struct prune_scores s;
+    char name[64];
+    OK(prune_importance(m, &big, cases[k].batch, cases[k].seq, arena, &s, E));
+    snprintf(name, sizeof name, "%s.ffn.1", cases[k].name);
+    for (int i = 0; i < 96; i++) s.ffn[1][i] /= cases[k].factor;
+    assert_true(worst_rel(s.ffn[1], golden(name, 96), 96) <= 4e-5);
+    assert_true(worst_abs(s.block, golden("block_importance", 3), 3) <= 5e-7);
+  }
+  model_close(m);
+}
+
+/* Six heads of one group; the partners are read off the formula of sheet B3 by hand. */
+static void residual_partners(void **state) {
+  (void)state;
+  static struct model_config c;
+  double score[6] = { 3, 9, 1, 7, 5, 2 }, emb[8] = { 0 }, ffn[4] = { 0 }, block[1] = { 0 }; /* ranks: 1 3 4 0 5 2 */
+  double *head[1] = { score }, *f[1] = { ffn };
+  struct prune_scores s = { .n_layer = 1, .ffn = f, .head = head, .emb = emb, .block = block };
+  struct prune_plan p;
+  c.n_layer = 1, c.hidden = 8, c.head_dim = 2, c.n_head[0] = 6, c.n_kv_head[0] = 1, c.ffn[0] = 4, c.vocab = 10;
+  const struct prune_shape four = { 0, 4, 0, 0 }, two = { 0, 2, 0, 0 };
+  OK(prune_choose(&c, &four, &s, 0, 1, arena, &p, E));
+  const int32_t keep4[4] = { 0, 1, 3, 4 }, add4[4] = { 5, -1, -1, 2 }; /* third (head 4) with sixth, fourth (head 0) with fifth */
+  assert_memory_equal(p.head[0], keep4, sizeof keep4);
+  assert_memory_equal(p.residual[0], add4, sizeof add4);
+  OK(prune_choose(&c, &two, &s, 0, 1, arena, &p, E));
+  const int32_t keep2[2] = { 1, 3 }, add2[2] = { 0, 4 }; /* more dropped than kept: first with fourth, second with third */
+  assert_memory_equal(p.head[0], keep2, sizeof keep2);
+  assert_memory_equal(p.residual[0], add2, sizeof add2);
+}
+
 static void write_pruned(const struct weights *w, const struct prune_plan *p, const char *folder, int random, uint64_t seed) {
   struct prune_source src = { w, p, random, seed };
   struct tensor_out *t;
@@ -361,7 +403,7 @@ static void calibration_from_shards_and_lines(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(scores_agree), cmocka_unit_test(pruned_models_agree), cmocka_unit_test(keeping_all_changes_no_bit),
+    cmocka_unit_test(scores_agree), cmocka_unit_test(packs_do_not_matter), cmocka_unit_test(residual_partners), cmocka_unit_test(pruned_models_agree), cmocka_unit_test(keeping_all_changes_no_bit),
     cmocka_unit_test(zeroed_units_go_first), cmocka_unit_test(random_start_is_model_new), cmocka_unit_test(refuses_impossible_shapes),
     cmocka_unit_test(calibration_from_shards_and_lines),
   };
