@@ -75,7 +75,6 @@ do_shards() {
   cat "$demo/answers.jsonl" "$demo/documents.jsonl" |
     "$retort" shard --split train --tokenizer "$teacher" --teacher "$teacher" --targets topk:64 --context 512 --too-long split --force -o "$demo/shards/train"
   "$retort" shard --split test --tokenizer "$teacher" --context 512 --force -o "$demo/shards/test-answers" <"$demo/answers.jsonl"
-  "$retort" shard --split test --tokenizer "$teacher" --context 512 --too-long split --force -o "$demo/shards/test-text" <"$demo/documents.jsonl"
 }
 
 do_pruned() {
@@ -93,28 +92,39 @@ do_supervised() {
 }
 
 do_summary() {
-  "$retort" eval "$teacher" "$demo/pruned" "$demo/distilled" "$demo/supervised" --name teacher --name pruned --name distilled --name supervised \
-    --teacher "$teacher" --data "$demo/shards/test-answers" --text "$demo/shards/test-text" --speed --summary "$demo/summary.json"
+  "$retort" curate -q --no-refusals --no-repetition --no-exact --only-split test <"$demo/documents.jsonl" >"$demo/test-text.jsonl"
+  "$retort" eval teacher="$teacher" pruned="$demo/pruned" distilled="$demo/distilled" supervised="$demo/supervised" \
+    --teacher "$teacher" --data "$demo/shards/test-answers" --text "$demo/test-text.jsonl" --speed --summary "$demo/summary.json" >"$demo/table.txt"
 }
 
-do_export() {
+do_student() {
   "$retort" export "$demo/distilled" --type f16 --force -o "$demo/student.gguf"
 }
 
-do_samples() {
-  : >"$demo/samples.part"
-  while read -r question; do
-    for who in "$teacher" "$demo/student.gguf"; do
-      printf '%s\n' "$question" | "$retort" generate -q "$who" --max-tokens 80
-    done | "$retort" samples
-  done
+do_samples() { # two held-out questions, answered by both
+  grep '"split":"test"' "$demo/answers.jsonl" | awk 'NR == 1 || NR == 8' |
+    "$retort" generate -q "$teacher" --into teacher --max-tokens 80 |
+    "$retort" generate -q "$demo/student.gguf" --into student --max-tokens 80 >"$demo/samples.jsonl"
+}
+
+do_report() {
+  "$retort" report "$demo/distilled" "$demo/supervised" --book "$demo/book" --summary "$demo/summary.json" --samples "$demo/samples.jsonl" \
+    --title "Open-source licences: SmolLM2-135M to a smaller student" --force -o "$demo/report.html"
 }
 
 make_step documents corpora/legal/licences.tsv -- "$demo/documents.jsonl"
-make_step answers "$demo/documents.jsonl" -- "$demo/answers.jsonl"
-make_step shards "$demo/answers.jsonl" "$demo/documents.jsonl" -- "$demo/shards/test-text/manifest.json"
+make_step answers "$demo/documents.jsonl" augment/recipes/qa.yaml -- "$demo/answers.jsonl"
+make_step shards "$demo/answers.jsonl" "$demo/documents.jsonl" -- "$demo/shards/test-answers/manifest.json"
 make_step pruned "$demo/shards/train" -- "$demo/pruned/config.json"
-make_step distilled "$demo/pruned" "$demo/shards/train" -- "$demo/distilled/manifest.json"
-make_step supervised "$demo/pruned" "$demo/shards/train" -- "$demo/supervised/manifest.json"
+make_step distilled "$demo/pruned" "$demo/shards/train" "$demo/shards/test-answers" -- "$demo/distilled/manifest.json"
+make_step supervised "$demo/pruned" "$demo/shards/train" "$demo/shards/test-answers" -- "$demo/supervised/manifest.json"
 make_step summary "$demo/distilled/student" "$demo/supervised/student" "$demo/shards/test-answers" -- "$demo/summary.json"
-make_step export "$demo/distilled/student" -- "$demo/student.gguf"
+make_step student "$demo/distilled/student" -- "$demo/student.gguf"
+make_step samples "$demo/student.gguf" "$demo/answers.jsonl" -- "$demo/samples.jsonl"
+make_step report "$demo/summary.json" "$demo/samples.jsonl" "$demo/distilled/metrics.jsonl" -- "$demo/report.html"
+
+echo
+cat "$demo/table.txt"
+"$retort" report --text --samples "$demo/samples.jsonl"
+echo
+echo "student: $demo/student.gguf    report: $demo/report.html    table: $demo/summary.json    ($((SECONDS - started)) s)"
