@@ -5,14 +5,16 @@
 #include "file.h"
 #include "log.h"
 #include "report_page.h"
+#include "report_text.h"
 #include "stage.h"
 
-struct report_options { const char *output, *summary, *samples, *title; };
+struct report_options { const char *output, *summary, *samples, *title; int text; };
 static const struct opt_row rows[] = {
   OPT_ROW(report_options, output, "output", 'o', OPT_STR, NULL, NULL, "FILE", "the page to write (needed)"),
   OPT_ROW(report_options, summary, "summary", 0, OPT_STR, NULL, NULL, "FILE", "table of models: rows with params, bytes, loss, kl, agreement, text_loss, tok_s"),
   OPT_ROW(report_options, samples, "samples", 0, OPT_STR, NULL, NULL, "FILE", "JSON Lines {question, teacher, student}; without it samples.jsonl of the first run that has one"),
   OPT_ROW(report_options, title, "title", 0, OPT_STR, "retort report", NULL, "TEXT", "heading of the page"),
+  OPT_ROW(report_options, text, "text", 0, OPT_FLAG, NULL, NULL, NULL, "print the --samples side by side on stdout instead of writing a page"),
   OPT_END
 };
 
@@ -88,6 +90,13 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   const struct report_options *o = options;
   struct report r = { 0 };
   struct buf page = { 0 };
+  if (o->text) {
+    if (!o->samples && args->n == 0) return err_set(e, STATUS_USAGE, "'--text' shows samples: give --samples FILE or a run folder that has them");
+    TRY(load(c, o, args, &r, e));
+    TRY(report_text(r.sample, r.n_sample, &page, e));
+    TRY(ctx_print(c, e, "%s", page.p ? page.p : ""));
+    goto out;
+  }
   if (!o->output) return err_set(e, STATUS_USAGE, "'-o FILE' is missing: where to write the page");
   if (args->n == 0 && !o->summary && !ctx_common(c)->book) return err_set(e, STATUS_USAGE, "nothing to report on: name run folders, --summary or --book");
   TRY(load(c, o, args, &r, e));

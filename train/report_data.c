@@ -214,7 +214,13 @@ static enum status take_sample(void *ctx, const struct json *j, struct err *e) {
     s->list = p;
     s->cap = cap;
   }
-  s->list[s->n++] = (struct report_sample){ keep(s->a, json_get(j, "question")), keep(s->a, json_get(j, "teacher")), keep(s->a, json_get(j, "student")) };
+  /* a row of the pipe (retort generate --into) asks with its last user message */
+  const struct json *question = json_get(j, "question"), *messages = json_get(j, "messages");
+  for (size_t i = json_size(messages); !question && i-- > 0;) {
+    const struct json *m = json_at(messages, i);
+    if (!strcmp(json_cstr(json_get(m, "role"), ""), "user")) question = json_get(m, "content");
+  }
+  s->list[s->n++] = (struct report_sample){ keep(s->a, question), keep(s->a, json_get(j, "teacher")), keep(s->a, json_get(j, "student")) };
   return STATUS_OK;
 }
 
