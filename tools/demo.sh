@@ -10,7 +10,7 @@ retort=$PWD/build/gcc/retort
 cache=${RETORT_CACHE:-$PWD/build/cache}
 teacher=$cache/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 demo=${DEMO:-build/demo}
-tokens=${TOKENS:-48K}
+tokens=${TOKENS:-32K}
 passages=${PASSAGES:-1}
 seed=${SEED:-1}
 mkdir -p "$demo/stamps"
@@ -65,16 +65,19 @@ do_documents() {
 
 do_answers() {
   "$retort" fetch "$demo/documents.jsonl" --split chars:600 --min-chars 250 --passages "$passages" |
-    "$retort" augment --recipe qa --teacher "$teacher" |
+    "$retort" augment --recipe qa --per-row 2 --vertical law --teacher "$teacher" |
     "$retort" label --teacher "$teacher" --max-tokens 80 |
     "$retort" curate --min-chars 20 --near 0.9 >"$demo/answers.jsonl"
 }
 
 do_shards() {
-  # Training: the teacher's answers (loss on the answers) and the training documents themselves (loss everywhere).
-  cat "$demo/answers.jsonl" "$demo/documents.jsonl" |
-    "$retort" shard --split train --tokenizer "$teacher" --teacher "$teacher" --targets topk:64 --context 512 --too-long split --force -o "$demo/shards/train"
+  # Training: the teacher's answers (loss on the answers) and a passage of each training document (loss everywhere).
+  {
+    cat "$demo/answers.jsonl"
+    "$retort" fetch -q "$demo/documents.jsonl" --split chars:900 --min-chars 250 --passages "$passages"
+  } | "$retort" shard --split train --tokenizer "$teacher" --teacher "$teacher" --targets topk:64 --context 512 --too-long split --force -o "$demo/shards/train"
   "$retort" shard --split test --tokenizer "$teacher" --context 512 --force -o "$demo/shards/test-answers" <"$demo/answers.jsonl"
+  "$retort" shard --split test --tokenizer "$teacher" --context 512 --too-long split --force -o "$demo/shards/test-text" <"$demo/documents.jsonl"
 }
 
 do_pruned() {
@@ -92,9 +95,8 @@ do_supervised() {
 }
 
 do_summary() {
-  "$retort" curate -q --no-refusals --no-repetition --no-exact --only-split test <"$demo/documents.jsonl" >"$demo/test-text.jsonl"
   "$retort" eval teacher="$teacher" pruned="$demo/pruned" distilled="$demo/distilled" supervised="$demo/supervised" \
-    --teacher "$teacher" --data "$demo/shards/test-answers" --text "$demo/test-text.jsonl" --speed --summary "$demo/summary.json" >"$demo/table.txt"
+    --teacher "$teacher" --data "$demo/shards/test-answers" --text "$demo/shards/test-text" --speed --summary "$demo/summary.json" >"$demo/table.txt"
 }
 
 do_student() {
@@ -114,11 +116,11 @@ do_report() {
 
 make_step documents corpora/legal/licences.tsv -- "$demo/documents.jsonl"
 make_step answers "$demo/documents.jsonl" augment/recipes/qa.yaml -- "$demo/answers.jsonl"
-make_step shards "$demo/answers.jsonl" "$demo/documents.jsonl" -- "$demo/shards/test-answers/manifest.json"
+make_step shards "$demo/answers.jsonl" "$demo/documents.jsonl" -- "$demo/shards/test-text/manifest.json"
 make_step pruned "$demo/shards/train" -- "$demo/pruned/config.json"
 make_step distilled "$demo/pruned" "$demo/shards/train" "$demo/shards/test-answers" -- "$demo/distilled/manifest.json"
 make_step supervised "$demo/pruned" "$demo/shards/train" "$demo/shards/test-answers" -- "$demo/supervised/manifest.json"
-make_step summary "$demo/distilled/student" "$demo/supervised/student" "$demo/shards/test-answers" -- "$demo/summary.json"
+make_step summary "$demo/distilled/student" "$demo/supervised/student" "$demo/shards/test-answers" "$demo/shards/test-text" -- "$demo/summary.json"
 make_step student "$demo/distilled/student" -- "$demo/student.gguf"
 make_step samples "$demo/student.gguf" "$demo/answers.jsonl" -- "$demo/samples.jsonl"
 make_step report "$demo/summary.json" "$demo/samples.jsonl" "$demo/distilled/metrics.jsonl" -- "$demo/report.html"
