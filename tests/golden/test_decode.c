@@ -34,7 +34,9 @@ static enum status done(void *ctx, const struct decode_job *job, const struct de
   int i = *(int *)job->user;
   (void)e;
   assert_true(r->n <= MAX_MADE);
-  memcpy(a->id[i], r->id, r->n * sizeof *r->id);
+  if (r->n) {
+    memcpy(a->id[i], r->id, r->n * sizeof *r->id);
+  }
   if (r->logprob && r->n) {
     memcpy(a->logprob[i], r->logprob, r->n * sizeof(float));
     memcpy(a->top[i], r->top_id, r->n * TOP * sizeof(int32_t));
