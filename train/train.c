@@ -137,7 +137,10 @@ static enum status write_metric(struct training *t, const struct step_result *r,
   TRY(training_put_field(b, "tok_s", (double)r->tokens / took, e));
   TRY(training_put_field(b, "gflops", r->flops / took / 1e9, e));
   TRY(training_put_field(b, "time", training_seconds(t), e));
-  TRY(buf_putc(b, '}', e));
+  for (int p = 0; p < PART_COUNT; p++) {
+    TRY(buf_printf(b, e, "%s\"%s\":%.4f", p == 0 ? ",\"seconds\":{" : ",", step_part_name((enum step_part)p), r->seconds[p]));
+  }
+  TRY(buf_puts(b, "}}", e));
   TRY(run_dir_metric(&t->dir, (struct span){ b->p, b->n }, e));
 out:
   return st;

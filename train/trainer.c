@@ -3,7 +3,20 @@
 #include "trainer.h"
 #include <math.h>
 #include <string.h>
+#include "log.h"
 #include "stop.h"
+
+const char *step_part_name(enum step_part p) {
+  static const char *const name[] = { "teacher", "forward", "loss", "backward", "update" };
+  return name[p];
+}
+
+/* Time since *from goes to a part, and the next part begins. */
+static void lap(struct step_result *r, enum step_part p, double *from) {
+  double now = clock_seconds();
+  r->seconds[p] += now - *from;
+  *from = now;
+}
 
 enum status trainer_open(struct trainer *t, struct model *student, struct target *target, const struct trainer_options *o, struct err *e) {
   enum status st = STATUS_OK;
@@ -91,12 +104,17 @@ static enum status micro_gradients(struct trainer *t, const struct sample *s, in
   struct loss_work w = { .loss = t->o.loss, .params = t->o.params, .want = t->o.want_kl ? LOSS_WANT_KL : 0, .vocab = c->vocab, .n = b.n,
                          .row = b.row, .label = b.label, .weight = b.weight, .head = model_head(t->student), .width = c->hidden,
                          .grad_scale = grad_scale, .dhidden = t->dhidden, .dhead = t->grads + model_head_offset(t->student) };
+  double at = clock_seconds();
   TRY(target_fill(t->target, &b, &w, e));
+  lap(r, PART_TEACHER, &at);
   TRY(run_forward(t->run, &b.packed, &w.hidden, e));
+  lap(r, PART_FORWARD, &at);
   memset(t->dhidden, 0, (size_t)(b.packed.seqs.n_tok * (int64_t)c->hidden) * sizeof *t->dhidden);
   loss_driver_run(t->driver, &w, &sums, NULL);
   loss_sums_add(&r->sums, &sums);
+  lap(r, PART_LOSS, &at);
   TRY(run_backward(t->run, t->dhidden, t->grads, e));
+  lap(r, PART_BACKWARD, &at);
 out:
   return st;
 }
@@ -124,7 +142,9 @@ enum status trainer_gradients(struct trainer *t, const struct sample *s, int64_t
     TRY(micro_gradients(t, s + i, fit, scale, r, e));
     i += fit;
   }
+  double at = clock_seconds();
   r->norm = optim_norm(t->student, t->grads, t->n_floats);
+  lap(r, PART_UPDATE, &at);
   r->finite = isfinite(r->norm) && isfinite(r->sums.loss);
 out:
   return st;
@@ -133,11 +153,13 @@ out:
 enum status trainer_step(struct trainer *t, const struct sample *s, int64_t n, double lr, struct step_result *r, struct err *e) {
   enum status st = STATUS_OK;
   TRY(trainer_gradients(t, s, n, r, e));
+  double at = clock_seconds();
   r->updated = r->finite && r->sums.weight > 0;
   t->bad_in_a_row = r->finite ? 0 : t->bad_in_a_row + 1;
   if (r->updated) {
     optim_update(&t->optim, t->student, t->grads, r->norm, lr, &t->o.optim);
   }
+  lap(r, PART_UPDATE, &at);
   t->step++;
   t->tokens += r->tokens;
 out:

@@ -34,10 +34,14 @@ struct trainer {
   /* what a checkpoint keeps beside parameters and moments */
   int64_t step, tokens, bad_in_a_row; /* steps taken, input tokens seen, non-finite steps since the last good one */
 };
+/* Where the time of a step goes. */
+enum step_part { PART_TEACHER, PART_FORWARD, PART_LOSS, PART_BACKWARD, PART_UPDATE, PART_COUNT };
+const char *step_part_name(enum step_part p); /* "teacher" "forward" "loss" "backward" "update" (norm and AdamW) */
 struct step_result {
   struct loss_sums sums;
   int64_t tokens;           /* input tokens of the step */
   double norm, flops;       /* gradient norm before clipping; operations of student and teacher */
+  double seconds[PART_COUNT];
   int finite, updated;      /* a step without finite loss and gradient, or without any unmasked token, changes nothing */
 };
 /* The student is trained in place. */
