@@ -3,7 +3,8 @@
 # Distillation step, retort against PyTorch in turn in one run: teacher SmolLM2-135M, student of 12 layers and FFN 1024 (60 M),
 # forward KL over the full vocabulary, float32, 4 x 256 tokens a step, every token in the loss. Prints medians and ratios.
 # usage: tests/bench/train.sh [PAIRS] ; env RETORT (binary), RETORT_CACHE (SmolLM2), BENCH (working folder), TEXT (JSON Lines)
-# Not part of `make check`: it installs torch and transformers from PyPI into BENCH/venv (about 6 GB with what torch requires).
+# torch gets OMP_WAIT_POLICY=passive: on a machine that does anything else its spinning barriers cost it three quarters of its speed
+# (27 tok/s instead of 105 measured), which would be no fair peer. Not part of `make check`: it installs torch and transformers from PyPI into BENCH/venv (about 6 GB with what torch requires).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); tree=$(cd "$here/../.." && pwd)
 RETORT=$(realpath "${RETORT:-$tree/build/retort}"); BENCH=${BENCH:-$tree/build/bench}; pairs=${1:-2}; B=4; T=256; STEPS=5
@@ -12,7 +13,7 @@ mkdir -p "$BENCH"; export RETORT_RUN="$BENCH/lease"; mkdir -p -m 700 "$RETORT_RU
 python=$BENCH/venv/bin/python
 [ -x "$python" ] || python3 -m venv "$BENCH/venv"
 "$python" -c 'import torch, transformers' 2>/dev/null || "$BENCH/venv/bin/pip" install -q torch transformers
-cd "$BENCH"
+cd "$BENCH"; export OMP_WAIT_POLICY=passive
 [ -d teacher ] || "$RETORT" export "$gguf" -o teacher --type f32
 if [ -z "${TEXT:-}" ]; then TEXT=$BENCH/text.jsonl; "$RETORT" fetch "$tree/docs" "$tree/README.md" > "$TEXT" 2>/dev/null || "$RETORT" fetch "$tree/docs" > "$TEXT"; fi
 [ -s rows.jsonl ] || { rm -rf student shards; "$python" "$here/peers/torch_kd.py" setup teacher student rows.jsonl "$TEXT" $B $T $STEPS; }
@@ -31,10 +32,10 @@ print(json.dumps({'tool': 'retort', 'tok_s': s[len(s) // 2], 'rss_mb': r['peak_r
 P
 done
 "$python" - results.jsonl <<'P'
-import json, sys
+import json, statistics, sys
 rows = [json.loads(l) for l in open(sys.argv[1])]
 def med(tool, key):
-    v = sorted(r[key] for r in rows if r['tool'] == tool); return v[len(v) // 2]
+    return statistics.median(r[key] for r in rows if r['tool'] == tool)
 print(f"{'tool':14} {'tok/s':>8} {'RSS MB':>8}")
 for t in ('torch kd', 'torch kdchunk', 'retort'):
     print(f"{t:14} {med(t, 'tok_s'):8.1f} {med(t, 'rss_mb'):8.0f}")
