@@ -61,6 +61,7 @@ do_documents() {
   # The split is made first, by licence family and near-duplicate group, so that nothing made later can cross it.
   "$retort" fetch "$demo/docs" --front-matter --licence CC-BY-4.0 |
     "$retort" curate --near 0.8 --split meta.folder,near --split-fraction 0.27 --no-repetition >"$demo/documents.jsonl"
+  "$retort" fetch -q "$demo/documents.jsonl" --split chars:900 --min-chars 250 --passages "$passages" >"$demo/passages.jsonl"
 }
 
 do_answers() {
@@ -72,10 +73,8 @@ do_answers() {
 
 do_shards() {
   # Training: the teacher's answers (loss on the answers) and a passage of each training document (loss everywhere).
-  {
-    cat "$demo/answers.jsonl"
-    "$retort" fetch -q "$demo/documents.jsonl" --split chars:900 --min-chars 250 --passages "$passages"
-  } | "$retort" shard --split train --tokenizer "$teacher" --teacher "$teacher" --targets topk:64 --context 512 --too-long split --force -o "$demo/shards/train"
+  cat "$demo/answers.jsonl" "$demo/passages.jsonl" |
+    "$retort" shard --split train --tokenizer "$teacher" --teacher "$teacher" --targets topk:64 --context 512 --too-long split --force -o "$demo/shards/train"
   "$retort" shard --split test --tokenizer "$teacher" --context 512 --force -o "$demo/shards/test-answers" <"$demo/answers.jsonl"
   "$retort" shard --split test --tokenizer "$teacher" --context 512 --too-long split --force -o "$demo/shards/test-text" <"$demo/documents.jsonl"
 }
@@ -114,9 +113,9 @@ do_report() {
     --title "Open-source licences: SmolLM2-135M to a smaller student" --force -o "$demo/report.html"
 }
 
-make_step documents corpora/legal/licences.tsv -- "$demo/documents.jsonl"
+make_step documents corpora/legal/licences.tsv -- "$demo/passages.jsonl"
 make_step answers "$demo/documents.jsonl" augment/recipes/qa.yaml -- "$demo/answers.jsonl"
-make_step shards "$demo/answers.jsonl" "$demo/documents.jsonl" -- "$demo/shards/test-text/manifest.json"
+make_step shards "$demo/answers.jsonl" "$demo/passages.jsonl" "$demo/documents.jsonl" -- "$demo/shards/test-text/manifest.json"
 make_step pruned "$demo/shards/train" -- "$demo/pruned/config.json"
 make_step distilled "$demo/pruned" "$demo/shards/train" "$demo/shards/test-answers" -- "$demo/distilled/manifest.json"
 make_step supervised "$demo/pruned" "$demo/shards/train" "$demo/shards/test-answers" -- "$demo/supervised/manifest.json"
