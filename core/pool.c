@@ -2,8 +2,7 @@
  * The compute pool (decision 4). Workers sleep on a condition; a run publishes (function, count) under the lock and all
  * threads take task numbers from one atomic counter. A worker that wakes after the last task was taken is not waited for, so
  * a busy machine never holds up a run; before they sleep both sides look again for SPIN_NS, because a model runs hundreds of
- * short runs a token and a futex wake takes 40 us. Libraries with an OpenMP pool of their own (oneDNN over libgomp) are
- * told once per worker thread to run single-threaded; the caller's thread too, inside a run. */
+ * short runs a token and a futex wake takes 40 us. */
 #include "pool.h"
 #include <pthread.h>
 #include <sched.h>
@@ -11,9 +10,6 @@
 #include <time.h>
 #include "file.h"
 #include "mem.h"
-
-/* libgomp, which oneDNN links; the setting is per thread. */
-extern void omp_set_num_threads(int n);
 
 #define POOL_MOST 256
 static struct {
@@ -30,7 +26,6 @@ static struct {
   atomic_int next;
 } P = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .n_threads = 1, .run_id = 1 };
 static _Thread_local int worker_id = -1; /* inside a task: this worker's number */
-static _Thread_local int omp_is_single;
 
 static void work(int self) {
   int old = worker_id;
@@ -73,7 +68,6 @@ static void spin(unsigned long seen) {
 static void *worker_main(void *arg) {
   int self = (int)(intptr_t)arg;
   unsigned long seen = 1;
-  omp_set_num_threads(1);
   pthread_mutex_lock(&P.lock);
   for (;;) {
     if (!P.quit && !(P.open && atomic_load(&P.run_id) != seen)) {
@@ -132,10 +126,6 @@ enum status pool_setup(int threads, struct err *e) {
 int pool_threads(void) { return P.n_threads; }
 
 void pool_run(int n, void (*f)(void *ctx, int i, int worker), void *ctx) {
-  if (!omp_is_single) {
-    omp_set_num_threads(1);
-    omp_is_single = 1;
-  }
   if (worker_id >= 0 || P.n_threads == 1 || n <= 1) {
     int self = worker_id >= 0 ? worker_id : 0, old = worker_id;
     worker_id = self;

@@ -2,8 +2,7 @@
  * One compute pool per process (decision 4): N-1 sleeping workers plus the caller. Passive waiting (futex through
  * pthread conditions, no spinning). Kernels split their work into a fixed number of tasks that does not depend on the
  * number of threads; a task's result must not depend on which thread runs it: that is what makes results bit-identical.
- * Inside a task, libraries with their own OpenMP pool run single-threaded (the pool sees to it). Calls do not nest: a
- * pool_run inside a task runs its tasks in that thread. */
+ * Calls do not nest: a pool_run inside a task runs its tasks in that thread. One caller at a time. */
 #ifndef CORE_POOL_H
 #define CORE_POOL_H
 #include "err.h"

@@ -15,7 +15,6 @@ libjansson-dev|JSON values
 libzstd-dev|compression of shards
 libpcre2-dev|regular expressions with JIT
 libsqlite3-dev|index of the book
-libdnnl-dev|matrix products (oneDNN)
 libssl-dev|SHA-256
 libxxhash-dev|XXH3 block checks
 libyaml-dev|options files and recipes

@@ -12,8 +12,7 @@ for source in tests/fuzz/fuzz_*.c; do
   name=$(basename "$source" .c)
   [ -z "${TARGET:-}" ] || [ "$TARGET" = "$name" ] || continue
   # shellcheck disable=SC2086
-  clang $flags -fsanitize=fuzzer,address,undefined "$source" -o "build/asan/$name-libfuzzer" build/asan/libretortlib.a $libs -ldnnl \
-    "$(gcc -print-file-name=libgomp.so)" -lpthread -lm -ldl
+  clang $flags -fsanitize=fuzzer,address,undefined "$source" -o "build/asan/$name-libfuzzer" build/asan/libretortlib.a $libs -lpthread -lm -ldl
   mkdir -p "build/fuzz/$name"
   echo "fuzz: $name, $seconds s"
   "build/asan/$name-libfuzzer" -max_total_time="$seconds" -rss_limit_mb=4096 -timeout=20 "build/fuzz/$name" "tests/fuzz/seeds/$name"
