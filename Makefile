@@ -22,7 +22,8 @@ demo: build
 
 demo-seeds: build
 	@tools/data.sh teacher documents
-	@tools/demo_seeds.sh
+	@UNTIL=pruned tools/demo.sh
+	@python3 tests/bench/demo_seeds.py
 
 check:
 	@tools/setup.sh check

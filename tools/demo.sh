@@ -3,7 +3,8 @@
 # The whole pipe on real input: licence texts in, a distilled student out, with a table at the end. Called by `make demo`,
 # which builds and fetches first. Everything lands in build/demo. A second run redoes only what changed: each step keeps a
 # stamp over its command, its inputs and the program; answers of the teacher come from the book.
-# TOKENS=2M trains longer; PASSAGES=4 asks about more passages of each document; DEMO=folder puts it elsewhere.
+# TOKENS=2M trains longer; PASSAGES=4 asks about more passages of each document; DEMO=folder puts it elsewhere;
+# UNTIL=pruned stops before training (tests/bench/demo_seeds.py goes on from there).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 retort=$PWD/build/gcc/retort
@@ -60,7 +61,7 @@ do_documents() {
   done
   # The split is made first, by licence family and near-duplicate group, so that nothing made later can cross it.
   "$retort" fetch "$demo/docs" --front-matter --licence CC-BY-4.0 |
-    "$retort" curate --near 0.8 --split meta.folder,near --split-fraction 0.27 --no-repetition >"$demo/documents.jsonl"
+    "$retort" curate --near 0.8 --split meta.folder,near --split-fraction 0.27 --valid-fraction 0.1 --no-repetition >"$demo/documents.jsonl"
   "$retort" fetch -q "$demo/documents.jsonl" --split chars:900 --min-chars 250 --passages "$passages" >"$demo/passages.jsonl"
 }
 
@@ -75,7 +76,9 @@ do_shards() {
   # Training: the teacher's answers (loss on the answers) and a passage of each training document (loss everywhere).
   cat "$demo/answers.jsonl" "$demo/passages.jsonl" |
     "$retort" shard --split train --tokenizer "$teacher" --teacher "$teacher" --targets topk:64 --context 512 --too-long split --force -o "$demo/shards/train"
-  "$retort" shard --split test --tokenizer "$teacher" --context 512 --force -o "$demo/shards/test-answers" <"$demo/answers.jsonl"
+  for split in valid test; do
+    "$retort" shard --split $split --tokenizer "$teacher" --context 512 --force -o "$demo/shards/$split-answers" <"$demo/answers.jsonl"
+  done
   "$retort" shard --split test --tokenizer "$teacher" --context 512 --too-long split --force -o "$demo/shards/test-text" <"$demo/documents.jsonl"
 }
 
@@ -85,12 +88,12 @@ do_pruned() {
 
 do_distilled() {
   "$retort" train --student "$demo/pruned" --shards "$demo/shards/train" --loss topk --tokens "$tokens" --lr 5e-4 --seed "$seed" \
-    --eval-shards "$demo/shards/test-answers" --force -o "$demo/distilled"
+    --eval-shards "$demo/shards/valid-answers" --force -o "$demo/distilled"
 }
 
 do_supervised() {
   "$retort" train --student "$demo/pruned" --shards "$demo/shards/train" --loss ce --tokens "$tokens" --lr 5e-4 --seed "$seed" \
-    --eval-shards "$demo/shards/test-answers" --force -o "$demo/supervised"
+    --eval-shards "$demo/shards/valid-answers" --force -o "$demo/supervised"
 }
 
 do_summary() {
@@ -117,8 +120,9 @@ make_step documents corpora/legal/licences.tsv -- "$demo/passages.jsonl"
 make_step answers "$demo/documents.jsonl" augment/recipes/qa.yaml -- "$demo/answers.jsonl"
 make_step shards "$demo/answers.jsonl" "$demo/passages.jsonl" "$demo/documents.jsonl" -- "$demo/shards/test-text/manifest.json"
 make_step pruned "$demo/shards/train" -- "$demo/pruned/config.json"
-make_step distilled "$demo/pruned" "$demo/shards/train" "$demo/shards/test-answers" -- "$demo/distilled/manifest.json"
-make_step supervised "$demo/pruned" "$demo/shards/train" "$demo/shards/test-answers" -- "$demo/supervised/manifest.json"
+[ "${UNTIL:-}" = pruned ] && exit 0
+make_step distilled "$demo/pruned" "$demo/shards/train" "$demo/shards/valid-answers" -- "$demo/distilled/manifest.json"
+make_step supervised "$demo/pruned" "$demo/shards/train" "$demo/shards/valid-answers" -- "$demo/supervised/manifest.json"
 make_step summary "$demo/distilled/student" "$demo/supervised/student" "$demo/shards/test-answers" "$demo/shards/test-text" -- "$demo/summary.json"
 make_step student "$demo/distilled/student" -- "$demo/student.gguf"
 make_step samples "$demo/student.gguf" "$demo/answers.jsonl" -- "$demo/samples.jsonl"
