@@ -31,7 +31,7 @@ run_ctest build/gcc-test all
 part "clang build with sanitizers"
 tools/build.sh build/asan clang -DRETORT_TESTS=ON -DRETORT_SANITIZE=ON -DRETORT_TEST_DATA="$RETORT_CACHE" || die "sanitizer build"
 part "sanitizers"
-export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0 UBSAN_OPTIONS=print_stacktrace=1
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 run_ctest build/asan sanitizers -L 'unit|golden|fuzz|pipe' -LE slow
 part "done"
 echo "$passed passed, $failed failed"
