@@ -96,13 +96,15 @@ do_supervised() {
     --eval-shards "$demo/shards/valid-answers" --force -o "$demo/supervised"
 }
 
-do_summary() {
-  "$retort" eval teacher="$teacher" pruned="$demo/pruned" distilled="$demo/distilled" supervised="$demo/supervised" \
-    --teacher "$teacher" --data "$demo/shards/test-answers" --text "$demo/shards/test-text" --speed --summary "$demo/summary.json" >"$demo/table.txt"
+do_students() { # as a user ships them: 16-bit GGUF files
+  "$retort" export "$demo/pruned" --type f16 --force -o "$demo/pruned.gguf"
+  "$retort" export "$demo/supervised" --type f16 --force -o "$demo/supervised.gguf"
+  "$retort" export "$demo/distilled" --type f16 --force -o "$demo/student.gguf"
 }
 
-do_student() {
-  "$retort" export "$demo/distilled" --type f16 --force -o "$demo/student.gguf"
+do_summary() {
+  "$retort" eval teacher="$teacher" pruned="$demo/pruned.gguf" distilled="$demo/student.gguf" supervised="$demo/supervised.gguf" \
+    --teacher "$teacher" --data "$demo/shards/test-answers" --text "$demo/shards/test-text" --speed --summary "$demo/summary.json" >"$demo/table.txt"
 }
 
 do_samples() { # two held-out questions, answered by both
@@ -123,8 +125,8 @@ make_step pruned "$demo/shards/train" -- "$demo/pruned/config.json"
 [ "${UNTIL:-}" = pruned ] && exit 0
 make_step distilled "$demo/pruned" "$demo/shards/train" "$demo/shards/valid-answers" -- "$demo/distilled/manifest.json"
 make_step supervised "$demo/pruned" "$demo/shards/train" "$demo/shards/valid-answers" -- "$demo/supervised/manifest.json"
-make_step summary "$demo/distilled/student" "$demo/supervised/student" "$demo/shards/test-answers" "$demo/shards/test-text" -- "$demo/summary.json"
-make_step student "$demo/distilled/student" -- "$demo/student.gguf"
+make_step students "$demo/pruned" "$demo/distilled/student" "$demo/supervised/student" -- "$demo/student.gguf"
+make_step summary "$demo/pruned.gguf" "$demo/student.gguf" "$demo/supervised.gguf" "$demo/shards/test-answers" "$demo/shards/test-text" -- "$demo/summary.json"
 make_step samples "$demo/student.gguf" "$demo/answers.jsonl" -- "$demo/samples.jsonl"
 make_step report "$demo/summary.json" "$demo/samples.jsonl" "$demo/distilled/metrics.jsonl" -- "$demo/report.html"
 
