@@ -14,7 +14,7 @@ setup:
 	@tools/setup.sh
 
 build: setup
-	@tools/build.sh build/gcc gcc
+	@tools/build.sh build/gcc gcc -DRETORT_TESTS=OFF
 
 demo: build
 	@tools/data.sh teacher documents

@@ -188,12 +188,11 @@ enum status gguf_read(struct weights *w, const char *path, struct err *e) {
   uint64_t n_tensor, n_kv;
   if (probe.b[0] != 1) return err_set(e, STATUS_DEVICE, "GGUF is read on little-endian machines only");
   TRY(weights_map(w, path, &m, e));
-  struct cur c = { path, m->p, m->p, m->p + m->bytes };
   if (m->bytes < 24 || memcmp(m->p, "GGUF", 4) != 0) {
     return err_set(e, STATUS_DATA, "'%s' is neither a folder nor a .safetensors file nor a GGUF file (no magic 'GGUF' in %llu bytes)", path,
                    (unsigned long long)m->bytes);
   }
-  c.p += 4;
+  struct cur c = { path, m->p, m->p + 4, m->p + m->bytes }; /* an empty file has no address to count from */
   TRY(take(&c, &version, 4, "the header", e));
   if (version != 2 && version != 3) {
     return err_set(e, STATUS_DATA, "'%s': GGUF version %u%s, 2 or 3 expected", path, version,
