@@ -17,7 +17,7 @@ static struct {
 
 struct progress {
   const char *what, *unit;
-  uint64_t total, done, done_at_tick;
+  uint64_t total, done, from;
   double start, last_draw;
   char note[96];
 };
@@ -112,8 +112,10 @@ static void count_text(double v, char *out, size_t cap) {
 }
 
 static void draw(struct progress *p, double now, int last) {
-  double spent = now - p->start, rate = spent > 0 ? (double)p->done / spent : 0;
-  char done[24], total[24], rates[24], left[24], line[512];
+  double spent = now - p->start, rate = spent > 0 ? (double)(p->done - p->from) / spent : 0;
+  char done[24], total[24], rates[24], left[24], head[64], line[512];
+  if (strcmp(L.stage, p->what) == 0) snprintf(head, sizeof head, "%s", p->what);
+  else snprintf(head, sizeof head, "%s %s", L.stage, p->what);
   count_text((double)p->done, done, sizeof done);
   count_text((double)p->total, total, sizeof total);
   count_text(rate, rates, sizeof rates);
@@ -133,16 +135,16 @@ static void draw(struct progress *p, double now, int last) {
   if (p->total > 0) {
     int bar = 20, full = (int)((double)bar * (double)p->done / (double)p->total);
     if (full > bar) full = bar;
-    snprintf(line, sizeof line, "%s %s [%.*s%.*s] %s/%s %s  %s %s/s  %s%s%s%s", L.stage, p->what, full, "####################", bar - full,
+    snprintf(line, sizeof line, "%s [%.*s%.*s] %s/%s %s  %s %s/s  %s%s%s%s", head, full, "####################", bar - full,
              "--------------------", done, total, p->unit, rates, p->unit, left, tail, p->note[0] ? "  " : "", p->note);
   } else {
-    snprintf(line, sizeof line, "%s %s %s %s  %s %s/s  %s%s%s", L.stage, p->what, done, p->unit, rates, p->unit, left,
+    snprintf(line, sizeof line, "%s %s %s  %s %s/s  %s%s%s", head, done, p->unit, rates, p->unit, left,
              p->note[0] ? "  " : "", p->note);
   }
   if (L.tty) {
-    fprintf(stderr, "\r\033[K%.*s", width - 1, line);
-    L.bar_drawn = 1;
-    if (last) wipe_bar(), fprintf(stderr, "%s\n", line);
+    if (last) fprintf(stderr, "\r\033[Kretort %s\n", line);
+    else fprintf(stderr, "\r\033[K%.*s", width - 1, line);
+    L.bar_drawn = !last;
   } else {
     fprintf(stderr, "retort %s\n", line);
   }
@@ -160,6 +162,10 @@ void progress_set(struct progress *p, uint64_t done, const char *note) {
   pthread_mutex_lock(&L.lock);
   draw(p, now, 0);
   pthread_mutex_unlock(&L.lock);
+}
+
+void progress_from(struct progress *p, uint64_t done) {
+  if (p) p->from = p->done = done;
 }
 
 void progress_total(struct progress *p, uint64_t total) {

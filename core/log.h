@@ -17,6 +17,7 @@ void log_debug(const char *fmt, ...) PRINTF_LIKE(1, 2);
 struct progress;
 struct progress *progress_new(const char *what, const char *unit, uint64_t total);
 void progress_set(struct progress *p, uint64_t done, const char *note);
+void progress_from(struct progress *p, uint64_t done); /* done by an earlier process: no part of the rate */
 void progress_total(struct progress *p, uint64_t total);
 void progress_free(struct progress *p); /* draws the last state; accepts NULL */
 

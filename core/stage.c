@@ -236,6 +236,10 @@ int stage_main(int argc, char **argv) {
   const struct stage *s = stage_find(name);
   if (s != NULL) return frame(s, argc - 1, argv + 1);
   log_setup("", LOG_INFO, 0, 0);
+  if (name[0] == '-') {
+    fprintf(stderr, "retort: '%s' stands before the stage: options come after it, as in 'retort ledger --book DIR'\n", name);
+    return STATUS_USAGE;
+  }
   const char *near = stage_nearest(name);
   if (near) fprintf(stderr, "retort: '%s' is not a stage; did you mean '%s'?\n", name, near);
   else fprintf(stderr, "retort: '%s' is not a stage; see 'retort help'\n", name);

@@ -95,7 +95,8 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   k.tokenizer = t;
   for (size_t i = 0; i < args->n; i++) TRY(check_path(&k, args->item[i], e));
   if (k.findings)
-    st = err_set(e, k.checksum ? STATUS_CHECKSUM : STATUS_DATA, "%llu findings in %zu paths", (unsigned long long)k.findings, args->n);
+    st = err_set(e, k.checksum ? STATUS_CHECKSUM : STATUS_DATA, "%llu finding%s in %zu path%s", (unsigned long long)k.findings,
+                 k.findings == 1 ? "" : "s", args->n, args->n == 1 ? "" : "s");
 out:
   if (st == STATUS_CHECKSUM || st == STATUS_DATA) { /* the findings must be out before the exit number */
     enum status flushed = ctx_flush(c, NULL);
@@ -116,7 +117,7 @@ static const struct opt_row rows[] = {
 const struct stage stage_check = {
   "check", "PATH...", "verify shards, books, models, runs and rows",
   "Reads every byte of an artefact and says what is wrong: damage, but also the mistakes that make distillation silently wrong:\n"
-  "another tokenizer, targets of other tokens or shifted by one, a loss mask over the prompt, probability mass above 1.\n"
+  "another tokenizer, targets of other tokens or shifted by one, a loss mask over the prompt, probability mass above 1.\n\n"
   "  retort check shards/ retort.book run/\n"
   "  retort check shards/ --tokenizer T.gguf --json",
   STAGE_COMPUTE, rows, sizeof(struct check_options), run

@@ -238,6 +238,8 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   if (o->rejects) TRY(file_atomic_commit(&q.rejects, e));
   if (o->split && q.kept)
     log_info("%llu of %llu kept rows in test (%.1f %%)", (unsigned long long)q.in_test, (unsigned long long)q.kept, 100.0 * (double)q.in_test / (double)q.kept);
+  if (o->split && q.kept && q.in_test == 0 && o->split_fraction > 0)
+    log_warn("no row is in test: too few groups for --split-fraction; a larger one, or --split id, leaves something to measure on");
 out:
   progress_free(q.bar);
   file_atomic_abort(&q.rejects);
@@ -282,7 +284,7 @@ static const struct opt_row rows[] = {
 const struct stage stage_curate = {
   "curate", "", "keep what is worth learning from",
   "Reads examples or documents, drops rows by rules and as duplicates, marks the split. Every drop has a reason in the\n"
-  "ledger and, with --rejects, its score, evidence and witness in a file.\n"
+  "ledger and, with --rejects, its score, evidence and witness in a file.\n\n"
   "  retort curate --near 0.8 --against eval.jsonl --rejects out.jsonl < rows.jsonl > kept.jsonl\n"
   "  retort curate --split meta.family,near --split-fraction 0.1 < rows.jsonl > marked.jsonl",
   STAGE_ROWS_IN | STAGE_ROWS_OUT | STAGE_COMPUTE | STAGE_BOOK, rows, sizeof(struct curate_options), run

@@ -63,7 +63,6 @@ struct sharding {
   struct tally teachers, licences;
   struct buf id;
   uint64_t rows, cut, split, cut_tokens, known;
-  double start;
 };
 
 static enum status count_text(struct tally *t, struct span s, struct err *e) {
@@ -140,8 +139,7 @@ static enum status sample_done(void *ctx, struct sample *s, struct err *e) {
   q->known += known;
   char note[64];
   const struct shard_info *i = shard_writer_info(q->writer);
-  double t = clock_seconds() - q->start;
-  snprintf(note, sizeof note, "%lld samples, %.0f tok/s", (long long)i->n_samples, t > 0 ? (double)i->n_tokens / t : 0);
+  snprintf(note, sizeof note, "%lld samples", (long long)i->n_samples);
   progress_set(q->bar, (uint64_t)i->n_tokens, note);
 out:
   return st;
@@ -345,7 +343,6 @@ static enum status make(struct sharding *q, const struct shard_info *info, struc
   const struct workers_ops ops = { read_row, work_row, take_row, drop_item, row_ready };
   TRY(shard_writer_new(&w, &q->writer, e));
   TRY(pack_new((int32_t)o->context, !o->pack, sample_done, q, &q->pack, e));
-  q->start = clock_seconds();
   q->bar = progress_new("shard", "tokens", 0);
   TRY(workers_run(&ops, q, 0, WINDOW_BYTES, e));
   TRY(pack_finish(q->pack, e));
@@ -387,7 +384,7 @@ out:
 const struct stage stage_shard = {
   "shard", "", "make token shards, with a teacher's targets",
   "Reads examples or documents and writes a folder of token shards: chat template, tokens, loss mask on the assistant's tokens,\n"
-  "several documents packed to a sample, and targets of a local teacher at the masked positions.\n"
+  "several documents packed to a sample, and targets of a local teacher at the masked positions.\n\n"
   "  retort shard --tokenizer T.gguf --targets topk:64 --teacher T.gguf -o shards/ < kept.jsonl\n"
   "  retort shard --tokenizer T.gguf --split test -o shards-test/ < kept.jsonl",
   STAGE_ROWS_IN | STAGE_COMPUTE | STAGE_BOOK, rows, sizeof(struct shard_options), run

@@ -568,7 +568,7 @@ const struct stage stage_fetch = {
   .details = "Reads files, folders (recursive, sorted), globs, http(s) URLs and '-' (stdin): text, Markdown, HTML, JSON Lines, PDF (through "
              "pdftotext), DOCX, and archives (.zip .tar .gz .zst .xz .bz2) of them. A kind is told by content first, then by name. Writes rows "
              "{\"id\",\"text\",\"meta\"}; id is the hash of the text, passages are ID#1, ID#2... An input that cannot be read is named on "
-             "stderr and counted as failed; the exit status is 0 unless --strict is given.\n\n"
+             "stderr and counted as failed; the exit status is 0 unless --strict is given. A PATH that does not exist is a usage error.\n\n"
              "  retort fetch docs/ --split chars:1500 --licence CC-BY-4.0 > passages.jsonl\n"
              "  find . -name '*.LICENSE' | retort fetch --from-file - --front-matter",
   .flags = STAGE_ROWS_OUT | STAGE_BOOK,

@@ -398,7 +398,7 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   int leased = 0;
   struct eval_run v = { .o = options, .c = c };
   if (args->n == 0) {
-    return err_set(e, STATUS_USAGE, "no model was named (see -h)");
+    return err_set(e, STATUS_USAGE, "no model was named; see 'retort eval -h'");
   }
   if (v.o->data == NULL && v.o->text.n == 0 && !v.o->speed) {
     return err_set(e, STATUS_USAGE, "nothing to measure: give --data SHARDS, --text FILE or --speed");

@@ -247,11 +247,13 @@ out:
 
 static enum status train_loop(struct training *t, struct err *e) {
   enum status st = STATUS_OK;
-  struct progress *bar = progress_new("training", "tok", (uint64_t)t->budget);
+  struct progress *bar = NULL;
   int64_t every = t->o->eval_every;
   if (t->trainer.step == 0) {
     TRY(training_measure(t, e));
   }
+  bar = progress_new("training", "tok", (uint64_t)t->budget); /* after the measurement, which is no part of its rate */
+  progress_from(bar, (uint64_t)t->trainer.tokens);
   while (t->trainer.tokens < t->budget) {
     st = one_step(t, bar, e);
     if (st == STATUS_STOPPED) {

@@ -168,8 +168,10 @@ enum status training_finish(struct training *t, struct err *e) {
   TRY(put_result(t, &b, e));
   TRY(buf_printf(&b, e, ",\"kernels\":\"%s\"}", kernel_contract()));
   TRY(run_dir_commit(&t->dir, (struct span){ b.p, b.n }, e));
-  log_info("%lld steps, %lld tokens, loss %.4f, %.0f s; student in '%s/student'", (long long)t->trainer.step, (long long)t->trainer.tokens, t->loss_now,
-           training_seconds(t), t->o->out);
+  int n = (int)strlen(t->o->out);
+  while (n > 1 && t->o->out[n - 1] == '/') n--;
+  log_info("%lld steps, %lld tokens, loss %.4f, %.0f s; student in '%.*s/student'", (long long)t->trainer.step, (long long)t->trainer.tokens,
+           t->loss_now, training_seconds(t), n, t->o->out);
 out:
   buf_free(&b);
   return st;

@@ -8,7 +8,7 @@
 const struct opt_row train_option_rows[] = {
   ROW(student, "student", 0, OPT_STR, NULL, NULL, "MODEL", "the model to train: a Hugging Face folder, a GGUF file or a run folder"),
   ROW(shards, "shards", 0, OPT_STR, NULL, NULL, "DIR", "token shards made by 'retort shard'"),
-  ROW(out, "out", 'o', OPT_STR, NULL, NULL, "RUN", "run folder to write; an unfinished one is resumed"),
+  ROW(out, "output", 'o', OPT_STR, NULL, NULL, "RUN", "run folder to write; an unfinished one is resumed"),
   ROW(loss, "loss", 0, OPT_STR, "fkl", NULL, "NAME", "fkl (forward KL), ce (supervised), topk (stored targets); see 'retort loss -h'"),
   ROW(teacher, "teacher", 0, OPT_STR, NULL, NULL, "MODEL", "online teacher, or the one whose hidden states the shards hold"),
   ROW(teacher_terms, "teacher-terms", 0, OPT_STR, NULL, NULL, "ID", "licence or terms of the online teacher when it does not say them itself"),
@@ -42,7 +42,7 @@ const struct opt_row train_option_rows[] = {
 enum status train_options_check(const struct train_options *o, struct err *e) {
   const char *missing = o->student == NULL ? "--student" : o->shards == NULL ? "--shards" : o->out == NULL && o->dump_grads == NULL ? "-o" : NULL;
   if (missing != NULL) {
-    return err_set(e, STATUS_USAGE, "'%s' is missing (see -h)", missing);
+    return err_set(e, STATUS_USAGE, "'%s' is missing; see 'retort train -h'", missing);
   }
   if (loss_find(o->loss) == NULL) {
     char known[1000] = "";
@@ -59,7 +59,7 @@ enum status train_options_check(const struct train_options *o, struct err *e) {
 }
 
 enum status train_options_json(const struct train_options *o, struct buf *out, struct err *e) {
-  static const char *const leave[] = { "student", "shards", "out", "teacher", "eval-shards", "checkpoint-every", "dump-grads" };
+  static const char *const leave[] = { "student", "shards", "output", "teacher", "eval-shards", "checkpoint-every", "dump-grads" };
   struct opt_row rows[sizeof train_option_rows / sizeof *train_option_rows];
   size_t n = 0;
   for (const struct opt_row *r = train_option_rows; r->name != NULL; r++) {
