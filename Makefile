@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 TOKENS ?=
 export RETORT_CACHE ?= $(CURDIR)/build/cache
+export RETORT ?= $(CURDIR)/build/gcc/retort
 
 .PHONY: all build setup demo demo-seeds check lint interop big bench fuzz soak install clean help
 all: build

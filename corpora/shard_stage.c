@@ -244,6 +244,7 @@ out:
 static enum status extra_members(struct sharding *q, struct buf *b, struct err *e) {
   enum status st;
   const struct shard_info *i = shard_writer_info(q->writer);
+  const struct ledger *ledger = ctx_ledger(q->c);
   double fill = i->n_samples ? (double)i->n_tokens / ((double)i->n_samples * (double)i->context) : 0;
   TRY(buf_printf(b, e, "\"packing\":{\"fill\":%.4f,\"rows_cut\":%llu,\"rows_split\":%llu,\"tokens_left_out\":%llu},\n\"options\":", fill,
                  (unsigned long long)q->cut, (unsigned long long)q->split, (unsigned long long)q->cut_tokens));
@@ -254,6 +255,8 @@ static enum status extra_members(struct sharding *q, struct buf *b, struct err *
   TRY(put_tally(b, "licences", &q->licences, e));
   log_info("%lld samples of at most %d tokens, %lld tokens, %lld in the loss, %lld documents, fill %.1f %%", (long long)i->n_samples, i->context,
            (long long)i->n_tokens, (long long)i->n_targets, (long long)i->n_docs, 100 * fill);
+  if (i->n_docs == 0 && ledger_count_in(ledger) > 0) log_warn("none of %llu rows came into the shards: see the reasons below, and --split", (unsigned long long)ledger_count_in(ledger));
+  else if (i->n_targets == 0) log_warn("no token is in the loss: rows need an assistant's answer, a `text`, or `ids` with a `mask`");
   if (q->cut || q->split)
     log_info("%llu rows longer than the context were %s, %llu tokens left out", (unsigned long long)(q->cut + q->split), q->cut ? "cut" : "split",
              (unsigned long long)q->cut_tokens);

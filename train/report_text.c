@@ -3,17 +3,17 @@
 #include "report_text.h"
 #include <utf8proc.h>
 
-enum { COLUMN = 46, GAP = 3 };
+enum { COLUMN = 46, GAP = 3, PAGE = 2 * COLUMN + GAP };
 
-/* Bytes of the next line of at most COLUMN cells, cut at a blank where there is one; *cells gets its width. */
-static size_t take_line(struct span s, int *cells) {
+/* Bytes of the next line of at most `most` cells, cut at a blank where there is one; *cells gets its width. */
+static size_t take_line(struct span s, int most, int *cells) {
   size_t at = 0, blank = 0;
   int w = 0, blank_w = 0;
   while (at < s.n && s.p[at] != '\n') {
     utf8proc_int32_t c = 0;
     utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)s.p + at, (utf8proc_ssize_t)(s.n - at), &c);
     int cw = n > 0 ? utf8proc_charwidth(c) : 1;
-    if (w + cw > COLUMN) {
+    if (w + cw > most) {
       *cells = blank ? blank_w : w;
       return blank ? blank : at;
     }
@@ -45,7 +45,7 @@ static enum status columns(struct buf *b, struct span left, struct span right, s
   enum status st = STATUS_OK;
   while (left.n || right.n) {
     int lw = 0, rw = 0;
-    size_t l = take_line(left, &lw), r = take_line(right, &rw);
+    size_t l = take_line(left, COLUMN, &lw), r = take_line(right, COLUMN, &rw);
     TRY(buf_puts(b, "  ", e));
     TRY(put_clean(b, (struct span){ left.p, l }, e));
     if (right.n) {
@@ -65,8 +65,8 @@ enum status report_text(const struct report_sample *sample, size_t n, struct buf
     struct span q = sample[i].question;
     TRY(buf_putc(b, '\n', e));
     while (q.n) { /* the passage and the question, as they were asked */
-      const char *end = memchr(q.p, '\n', q.n);
-      size_t line = end ? (size_t)(end - q.p) : q.n;
+      int cells;
+      size_t line = take_line(q, PAGE, &cells);
       TRY(buf_puts(b, "> ", e));
       TRY(put_clean(b, (struct span){ q.p, line }, e));
       TRY(buf_putc(b, '\n', e));
