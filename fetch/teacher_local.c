@@ -30,7 +30,7 @@ struct local {
   size_t queue_n, queue_at, queue_cap;
   int ended;
   double passed_on;
-  uint64_t prompt_tok, made_tok;
+  uint64_t prompt_tok, reused_tok, made_tok;
 };
 
 static int local_matches(const char *spec)
@@ -126,7 +126,8 @@ static void local_close(struct teacher *t)
     return;
   }
   if (l->made_tok > 0) {
-    log_debug("teacher: %llu prompt tokens, %llu answer tokens", (unsigned long long)l->prompt_tok, (unsigned long long)l->made_tok);
+    log_debug("teacher: %llu prompt tokens (%llu shared with earlier prompts), %llu answer tokens", (unsigned long long)l->prompt_tok,
+              (unsigned long long)l->reused_tok, (unsigned long long)l->made_tok);
   }
   decoder_free(l->dec);
   model_close(l->m);
@@ -331,6 +332,9 @@ static enum status local_run(struct teacher *t, struct err *e)
       if (st != STATUS_OK) {
         goto out;
       }
+      uint64_t run_tok, reused_tok, made_tok;
+      decoder_counts(l->dec, &run_tok, &reused_tok, &made_tok);
+      l->reused_tok += reused_tok;
     }
     TRY(teacher_turn(t, e));
   }

@@ -28,9 +28,9 @@ struct attn_shape {
   int32_t window; /* key j visible to i iff i - j < window; 0 = no window */
   float scale;    /* 1 / sqrt(head_dim) */
 };
-/* Decoding: one new token per stream against that stream's cache. */
+/* Decoding: the newest tokens of a stream against that stream's cache. */
 struct kv_view {
-  const float *k, *v;  /* (len, n_kv_head, head_dim) rows, oldest first, the new token's row included */
+  const float *k, *v;  /* (len, n_kv_head, head_dim) rows, oldest first, the new tokens' rows included */
   int32_t len;
 };
 
@@ -76,9 +76,10 @@ struct kernels {
                              const float *k, const float *v, int64_t ldkv, const float *out, const float *dout, int64_t ldo,
                              const float *lse, float *dq, float *dk, float *dv, void *scratch);
   size_t (*attention_backward_scratch_bytes)(const struct seqs *s, const struct attn_shape *a);
-  /* m streams: q(m,H,dh), cache[m], out(m,H,dh); the same numbers as attention_forward's last row, whatever m is */
-  void (*attention_decode)(struct kdev *d, int64_t m, const struct attn_shape *a, const float *q, const struct kv_view *cache,
-                           float *out);
+  /* s->n_seq streams, q(n,H,dh), cache[n_seq], out(n,H,dh): the queries of a stream are the last tokens of its cache. The same
+   * bits as those rows of attention_forward over the whole stream, however many queries and streams a call has */
+  void (*attention_decode)(struct kdev *d, const struct seqs *s, const struct attn_shape *a, const float *q,
+                           const struct kv_view *cache, float *out);
 
   /* out = silu(gate) * up */
   void (*swiglu_forward)(struct kdev *d, int64_t n, const float *gate, const float *up, float *out);

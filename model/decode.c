@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Batched decoding: a batch of streams; each round lets new prompts in, runs them through the model (prefill), then makes one
- * token a stream. What a stream computes is a fixed function of its own tokens: a prompt is cut into pieces counted from its
- * own start, fresh pieces and continued ones never share a run, rows of products do not depend on each other. */
+ * token a stream. What a stream computes is a fixed function of its own tokens: no kernel's row depends on the other rows of its
+ * run, so a prompt may be cut anywhere, and its beginning may come from another prompt that began the same (decode_prefix.h). */
 #include "decode.h"
 #include <math.h>
+#include "decode_prefix.h"
 #include "decode_stream.h"
 #include "log.h"
 #include "model_run.h"
@@ -11,8 +12,12 @@
 #include "rng.h"
 #include "stop.h"
 
-enum { PIECE_TOK = 512, LOGIT_ROWS = 64 };
-static const uint64_t CACHE_BYTES = (uint64_t)2 << 30;
+enum {
+  PIECE_TOK = 512, /* prompt tokens of one run */
+  LOGIT_ROWS = 64,
+  WAIT_TOK = 64,   /* a prompt waits for one in hand when it can take over so many tokens: less is not worth a smaller run */
+};
+static const uint64_t CACHE_BYTES = (uint64_t)2 << 30, PREFIX_BYTES = (uint64_t)64 << 20;
 
 struct decoder {
   struct model *m;
@@ -24,16 +29,18 @@ struct decoder {
   struct stream *stream;        /* (max_batch) */
   float *hidden, *logits;       /* (max_batch, hidden), (max_batch, vocab) */
   size_t hidden_bytes, logits_bytes;
-  struct kv_cache **cache;      /* (PIECE_TOK) of the run in hand */
-  struct kv_view *view;         /* (max of PIECE_TOK, max_batch) */
+  struct kv_cache **cache;      /* (max of PIECE_TOK, max_batch) of the run in hand */
+  struct kv_view *view;         /* likewise */
+  struct prefix_table *prefix;  /* NULL: nothing is shared */
   struct stream **row;          /* (max_batch) whose logits stand in each row */
   int n_row;
+  unsigned char *running;       /* (max_batch) streams whose prompt is in the run being put together */
   char *scratch;                /* (pool_threads, scratch_bytes) for sampling */
   size_t scratch_bytes;
   int workers;
   int32_t *top_id; float *top_logprob, *lse; int64_t top_cap; /* (max_batch, k) */
   struct decode_job waiting; int has_waiting, ended;
-  uint64_t prompt_tok, made_tok;
+  uint64_t prompt_tok, reused_tok, made_tok;
   double seconds;
 };
 
@@ -43,6 +50,12 @@ const char *finish_name(enum finish f) {
 }
 
 void decoder_set_cache_bytes(struct decoder *d, uint64_t bytes) { d->cache_bytes = bytes; }
+
+enum status decoder_set_prefix_bytes(struct decoder *d, uint64_t bytes, struct err *e) {
+  prefix_table_free(d->prefix);
+  d->prefix = NULL;
+  return bytes ? prefix_table_new(&d->layout, bytes, &d->prefix, e) : STATUS_OK;
+}
 
 enum status decoder_new(struct model *m, const struct tokenizer *t, int max_batch, struct decoder **out, struct err *e) {
   enum status st = STATUS_OK;
@@ -64,18 +77,20 @@ enum status decoder_new(struct model *m, const struct tokenizer *t, int max_batc
   d->hidden_bytes = (size_t)max_batch * (size_t)c->hidden * sizeof(float);
   d->logits_bytes = (size_t)max_batch * (size_t)c->vocab * sizeof(float);
   TRY(kv_layout_new(c, &d->layout, e));
+  TRY(decoder_set_prefix_bytes(d, PREFIX_BYTES, e));
   TRY(run_new(m, PIECE_TOK, 0, &d->prefill, e));
   TRY(run_new(m, max_batch, PLAN_FEW_ROWS, &d->step, e));
   size_t views = (size_t)(max_batch > PIECE_TOK ? max_batch : PIECE_TOK);
   d->stream = mem_calloc((size_t)max_batch, sizeof *d->stream);
   d->row = mem_calloc((size_t)max_batch, sizeof *d->row);
+  d->running = mem_calloc((size_t)max_batch, 1);
   d->cache = mem_calloc(views, sizeof *d->cache);
   d->view = mem_calloc(views, sizeof *d->view);
   d->scratch = mem_calloc((size_t)d->workers, d->scratch_bytes);
   d->lse = mem_calloc((size_t)max_batch, sizeof *d->lse);
   d->hidden = mem_block(d->hidden_bytes);
   d->logits = mem_block(d->logits_bytes);
-  if (!d->stream || !d->row || !d->cache || !d->view || !d->scratch || !d->lse || !d->hidden || !d->logits) {
+  if (!d->stream || !d->row || !d->running || !d->cache || !d->view || !d->scratch || !d->lse || !d->hidden || !d->logits) {
     st = err_nomem(e, d->logits_bytes);
     goto out;
   }
@@ -100,9 +115,11 @@ void decoder_free(struct decoder *d) {
   }
   run_free(d->prefill);
   run_free(d->step);
+  prefix_table_free(d->prefix);
   kv_layout_free(&d->layout);
   mem_free(d->stream);
   mem_free(d->row);
+  mem_free(d->running);
   mem_free(d->cache);
   mem_free(d->view);
   mem_free(d->scratch);
@@ -176,6 +193,9 @@ static enum status join(struct decoder *d, decode_next next, decode_done done, v
       if (!d->stream[i].active) {
         d->has_waiting = 0;
         enum status st = stream_start(&d->stream[i], &d->waiting, e);
+        if (st == STATUS_OK && d->prefix) {
+          st = prefix_seen(d->prefix, d->waiting.prompt, d->waiting.n_prompt, &d->stream[i].shared, e);
+        }
         if (st != STATUS_OK) {
           return st;
         }
@@ -191,56 +211,115 @@ static void keep_hidden(struct decoder *d, struct stream *s, const float *hidden
   d->row[d->n_row++] = s;
 }
 
-/* One run of prompt pieces that all start (fresh) or all continue. *ran = 0 when no stream has such a piece. */
-static enum status prefill_run(struct decoder *d, int fresh, int *ran, struct err *e) {
-  int32_t ids[PIECE_TOK], positions[PIECE_TOK], start[PIECE_TOK + 1] = {0}, n = 0;
-  struct stream *who[PIECE_TOK];
-  int32_t n_seq = 0;
-  const float *hidden;
+/* Rows of a stream that another prompt may take over: those of its prompt, not the answer's (decode_prefix.h). */
+static size_t prompt_rows(const struct stream *s) {
+  return (size_t)s->kv.len < s->job.n_prompt ? (size_t)s->kv.len : s->job.n_prompt;
+}
+
+/* Takes over the longest beginning there is, of another stream or of the table; the last token is always run, for its hidden
+ * state. *wait = 1 and nothing is taken when a prompt being run (running[i], or cut in the middle) will soon have clearly more. */
+static enum status take_over(struct decoder *d, struct stream *s, const unsigned char *running, int *wait, struct err *e) {
+  size_t most = s->job.n_prompt - 1, best = 0, later = 0;
+  *wait = 0;
+  if (!d->prefix || most < PREFIX_LEAST) {
+    return STATUS_OK;
+  }
+  const struct kv_cache *from = prefix_find(d->prefix, s->ids, most, &best);
   for (int i = 0; i < d->max_batch; i++) {
-    struct stream *s = &d->stream[i];
-    int32_t left = s->active ? (int32_t)s->job.n_prompt - s->kv.len : 0;
-    int32_t take = left < PIECE_TOK ? left : PIECE_TOK;
-    if (left <= 0 || s->made || (s->kv.len == 0) != fresh || n + take > PIECE_TOK) {
+    const struct stream *o = &d->stream[i];
+    if (!o->active || o == s) {
       continue;
     }
-    enum status st = kv_reserve(&s->kv, s->kv.len + take, e);
-    if (st != STATUS_OK) {
+    size_t c = prefix_common(s->ids, most, o->job.prompt, o->job.n_prompt), now = c < prompt_rows(o) ? c : prompt_rows(o);
+    if (now > best) {
+      best = now;
+      from = &o->kv;
+    }
+    if ((running[i] || (o->kv.len > 0 && !o->made)) && c > later) {
+      later = c;
+    }
+  }
+  if (later >= best + WAIT_TOK) {
+    *wait = 1;
+    return STATUS_OK;
+  }
+  if (best < PREFIX_LEAST) {
+    return STATUS_OK;
+  }
+  d->reused_tok += best;
+  return kv_copy(&s->kv, from, (int32_t)best, (int32_t)s->job.n_prompt, e);
+}
+
+/* What a stream gives to a run that has n tokens already; 0: nothing (now). */
+static enum status next_piece(struct decoder *d, struct stream *s, const unsigned char *running, int32_t n, int32_t *take, struct err *e) {
+  *take = 0;
+  if (!s->active || s->made || (size_t)s->kv.len == s->job.n_prompt) {
+    return STATUS_OK;
+  }
+  if (s->kv.len == 0) {
+    int wait;
+    enum status st = take_over(d, s, running, &wait, e);
+    if (st != STATUS_OK || wait) {
       return st;
+    }
+  }
+  int32_t left = (int32_t)s->job.n_prompt - s->kv.len;
+  *take = left < PIECE_TOK - n ? left : PIECE_TOK - n;
+  return kv_reserve(&s->kv, s->kv.len + *take, e);
+}
+
+static enum status prompt_done(struct decoder *d, struct stream *s, const float *hidden, struct err *e) {
+  keep_hidden(d, s, hidden);
+  return d->prefix ? prefix_keep(d->prefix, s->ids, s->shared, &s->kv, e) : STATUS_OK;
+}
+
+/* One run of prompt pieces. *ran = 0 when no stream has one left. */
+static enum status prefill_run(struct decoder *d, int *ran, struct err *e) {
+  int32_t ids[PIECE_TOK], positions[PIECE_TOK], start[PIECE_TOK + 1] = {0}, n = 0, n_seq = 0;
+  struct stream *who[PIECE_TOK];
+  const float *hidden;
+  enum status st = STATUS_OK;
+  memset(d->running, 0, (size_t)d->max_batch);
+  for (int i = 0; i < d->max_batch && n < PIECE_TOK; i++) {
+    struct stream *s = &d->stream[i];
+    int32_t take;
+    TRY(next_piece(d, s, d->running, n, &take, e));
+    if (!take) {
+      continue;
     }
     for (int32_t j = 0; j < take; j++) {
       ids[n + j] = s->ids[s->kv.len + j];
       positions[n + j] = s->kv.len + j;
     }
     n += take;
+    d->running[i] = 1;
     who[n_seq] = s;
     d->cache[n_seq] = &s->kv;
     start[++n_seq] = n;
   }
   *ran = n_seq > 0;
   if (!n_seq) {
-    return STATUS_OK;
+    goto out;
   }
   struct packed p = {ids, positions, {n, n_seq, start}};
   struct kv_batch kv = {d->cache, d->view};
-  enum status st = run_forward_kv(d->prefill, &p, &kv, &hidden, e);
-  for (int32_t i = 0; st == STATUS_OK && i < n_seq; i++) {
+  TRY(run_forward_kv(d->prefill, &p, &kv, &hidden, e));
+  d->prompt_tok += (uint64_t)n;
+  for (int32_t i = 0; i < n_seq; i++) {
     who[i]->kv.len += start[i + 1] - start[i];
     if ((size_t)who[i]->kv.len == who[i]->job.n_prompt) {
-      keep_hidden(d, who[i], hidden + (int64_t)(start[i + 1] - 1) * d->m->config.hidden);
+      TRY(prompt_done(d, who[i], hidden + (int64_t)(start[i + 1] - 1) * d->m->config.hidden, e));
     }
   }
-  d->prompt_tok += (uint64_t)n;
+out:
   return st;
 }
 
 static enum status prefill(struct decoder *d, struct err *e) {
-  for (int fresh = 1; fresh >= 0; fresh--) {
-    for (int ran = 1; ran;) {
-      enum status st = stop_requested() ? err_set(e, STATUS_STOPPED, "stopped while reading prompts") : prefill_run(d, fresh, &ran, e);
-      if (st != STATUS_OK) {
-        return st;
-      }
+  for (int ran = 1; ran;) {
+    enum status st = stop_requested() ? err_set(e, STATUS_STOPPED, "stopped while reading prompts") : prefill_run(d, &ran, e);
+    if (st != STATUS_OK) {
+      return st;
     }
   }
   return STATUS_OK;
@@ -370,7 +449,7 @@ enum status decoder_run(struct decoder *d, decode_next next, decode_done done, v
   uint64_t bytes;
   double began = clock_seconds();
   d->ended = d->has_waiting = 0;
-  d->prompt_tok = d->made_tok = 0;
+  d->prompt_tok = d->reused_tok = d->made_tok = 0;
   do {
     if (stop_requested()) {
       st = err_set(e, STATUS_STOPPED, "stopped while answering");
@@ -397,7 +476,8 @@ out:
 
 double decoder_tokens_per_second(const struct decoder *d) { return d->seconds > 0 ? (double)d->made_tok / d->seconds : 0; }
 
-void decoder_counts(const struct decoder *d, uint64_t *prompt_tok, uint64_t *made_tok) {
+void decoder_counts(const struct decoder *d, uint64_t *prompt_tok, uint64_t *reused_tok, uint64_t *made_tok) {
   *prompt_tok = d->prompt_tok;
+  *reused_tok = d->reused_tok;
   *made_tok = d->made_tok;
 }

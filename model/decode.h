@@ -40,6 +40,9 @@ MUST_USE enum status decoder_new(struct model *m, const struct tokenizer *t, int
 /* Bytes the key-value caches may take (default 2 GiB): a job waits until room is left for its prompt and max_tokens; one job
  * always runs. Which jobs wait never changes an answer. */
 void decoder_set_cache_bytes(struct decoder *d, uint64_t bytes);
+/* Bytes for beginnings that several prompts share, beside the above (default 64 MiB; 0: every prompt is run from its first token).
+ * Kept from one run to the next, so the model's parameters stay as they are while the decoder lives. Never changes an answer. */
+MUST_USE enum status decoder_set_prefix_bytes(struct decoder *d, uint64_t bytes, struct err *e);
 /* Pulls jobs through next and hands results to done in order of finishing. *got = 1: a job; 0: none now and never again;
  * DECODE_LATER: none now, ask again after the next token (only while a job it gave is unfinished). */
 enum { DECODE_LATER = 2 };
@@ -47,7 +50,8 @@ typedef enum status (*decode_next)(void *ctx, struct decode_job *job, int *got, 
 typedef enum status (*decode_done)(void *ctx, const struct decode_job *job, const struct decode_result *r, struct err *e);
 MUST_USE enum status decoder_run(struct decoder *d, decode_next next, decode_done done, void *ctx, struct err *e);
 double decoder_tokens_per_second(const struct decoder *d); /* generated tokens of the last run by its wall time */
-void decoder_counts(const struct decoder *d, uint64_t *prompt_tok, uint64_t *made_tok); /* of the last run */
+/* Of the last run: prompt tokens that went through the model, prompt tokens whose rows another prompt had left, made tokens. */
+void decoder_counts(const struct decoder *d, uint64_t *prompt_tok, uint64_t *reused_tok, uint64_t *made_tok);
 void decoder_free(struct decoder *d);
 
 /* One token from a row of logits (sample.c). The order is Hugging Face's: penalty, temperature, top k, top p, min p. u in [0, 1) decides; ties go to the lower id. w: sample_scratch_bytes(vocab). */

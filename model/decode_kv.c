@@ -30,15 +30,21 @@ void kv_layout_free(struct kv_layout *l) {
 static float *layer_k(const struct kv_cache *c, int32_t layer) { return c->block + c->layout->at[layer] * c->cap; }
 static float *layer_v(const struct kv_cache *c, int32_t layer) { return layer_k(c, layer) + c->layout->width[layer] * c->cap; }
 
+static int64_t whole_steps(int64_t tokens) {
+  return tokens < FIRST_TOKENS ? FIRST_TOKENS : (tokens + KV_STEP - 1) / KV_STEP * KV_STEP;
+}
+
+uint64_t kv_bytes(const struct kv_layout *l, int32_t tokens) {
+  return (uint64_t)whole_steps(tokens) * (uint64_t)l->total * sizeof(float);
+}
+
 enum status kv_reserve(struct kv_cache *c, int32_t tokens, struct err *e) {
   if (tokens <= c->cap) {
     return STATUS_OK;
   }
   const struct kv_layout *l = c->layout;
   int64_t cap = c->cap + (int64_t)c->cap / 2;
-  cap = cap < FIRST_TOKENS ? FIRST_TOKENS : cap;
-  cap = cap < tokens ? tokens : cap;
-  cap = (cap + 15) / 16 * 16;
+  cap = whole_steps(cap < tokens ? tokens : cap);
   struct kv_cache n = {l, c->len, (int32_t)cap, NULL, 0};
   if (cap > INT32_MAX || __builtin_mul_overflow((size_t)cap * sizeof(float), (size_t)l->total, &n.bytes)) {
     return err_set(e, STATUS_LIMIT, "a cache of %d tokens is too big", tokens);
@@ -66,26 +72,33 @@ void kv_free(struct kv_cache *c) {
   c->bytes = 0;
 }
 
-int kv_batch_store(const struct kv_batch *b, int32_t layer, const struct seqs *s, const float *k, const float *v) {
-  int earlier = 0;
+enum status kv_copy(struct kv_cache *to, const struct kv_cache *from, int32_t tokens, int32_t room, struct err *e) {
+  const struct kv_layout *l = from->layout;
+  enum status st = kv_reserve(to, room > tokens ? room : tokens, e);
+  for (int32_t i = 0; st == STATUS_OK && i < l->n_layer; i++) {
+    size_t bytes = (size_t)tokens * (size_t)l->width[i] * sizeof(float);
+    memcpy(layer_k(to, i), layer_k(from, i), bytes);
+    memcpy(layer_v(to, i), layer_v(from, i), bytes);
+  }
+  to->len = st == STATUS_OK ? tokens : to->len;
+  return st;
+}
+
+void kv_batch_store(const struct kv_batch *b, int32_t layer, const struct seqs *s, const float *k, const float *v) {
   for (int32_t i = 0; i < s->n_seq; i++) {
     const struct kv_cache *c = b->cache[i];
     int64_t w = c->layout->width[layer];
     size_t n = (size_t)(s->start[i + 1] - s->start[i]) * (size_t)w * sizeof(float);
     memcpy(layer_k(c, layer) + c->len * w, k + s->start[i] * w, n);
     memcpy(layer_v(c, layer) + c->len * w, v + s->start[i] * w, n);
-    earlier |= c->len > 0;
   }
-  return earlier;
 }
 
 void kv_batch_attend(const struct kv_batch *b, const struct kernels *kern, int32_t layer, const struct seqs *s,
                      const struct attn_shape *a, const float *q, float *out) {
   for (int32_t i = 0; i < s->n_seq; i++) {
     const struct kv_cache *c = b->cache[i];
-    for (int32_t t = s->start[i]; t < s->start[i + 1]; t++) {
-      b->view[t] = (struct kv_view){layer_k(c, layer), layer_v(c, layer), c->len + t - s->start[i] + 1};
-    }
+    b->view[i] = (struct kv_view){layer_k(c, layer), layer_v(c, layer), c->len + s->start[i + 1] - s->start[i]};
   }
-  kern->attention_decode(NULL, s->n_tok, a, q, b->view, out);
+  kern->attention_decode(NULL, s, a, q, b->view, out);
 }

@@ -6,6 +6,8 @@
 #include "kernel.h"
 #include "model.h"
 
+enum { KV_STEP = 16 }; /* blocks have room for a multiple of so many tokens */
+
 struct kv_layout {
   int32_t n_layer;
   int64_t *at;       /* (n_layer) floats a token before the layer's k; v follows k */
@@ -21,17 +23,19 @@ struct kv_cache {
   float *block;      /* per layer k(cap, width) then v(cap, width) */
   size_t bytes;
 };
+uint64_t kv_bytes(const struct kv_layout *l, int32_t tokens); /* of a block made for so many tokens at once */
 MUST_USE enum status kv_reserve(struct kv_cache *c, int32_t tokens, struct err *e); /* len stays */
+/* The first `tokens` rows of another cache of the same layout become all of this one, which gets room for `room` tokens. */
+MUST_USE enum status kv_copy(struct kv_cache *to, const struct kv_cache *from, int32_t tokens, int32_t room, struct err *e);
 void kv_free(struct kv_cache *c);
 
-/* Caches of one run: sequence s of the packed tokens continues cache[s]; view has one slot a token of the run. */
+/* Caches of one run: sequence s of the packed tokens continues cache[s]; view has one slot a sequence. */
 struct kv_batch {
   struct kv_cache *const *cache;
   struct kv_view *view;
 };
-/* Puts the new rows behind the cached ones (room was reserved). 1 = some sequence has earlier tokens, so attention must read
- * the cache; 0 = all sequences start here. */
-int kv_batch_store(const struct kv_batch *b, int32_t layer, const struct seqs *s, const float *k, const float *v);
+/* Puts the new rows behind the cached ones (room was reserved). */
+void kv_batch_store(const struct kv_batch *b, int32_t layer, const struct seqs *s, const float *k, const float *v);
 /* Every row attends over its sequence's cache up to itself. */
 void kv_batch_attend(const struct kv_batch *b, const struct kernels *kern, int32_t layer, const struct seqs *s,
                      const struct attn_shape *a, const float *q, float *out);

@@ -26,6 +26,7 @@ enum status stream_start(struct stream *s, const struct decode_job *job, struct 
   s->job = *job;
   s->n = job->n_prompt;
   s->made = 0;
+  s->shared = 0;
   s->kv.len = 0;
   s->finish = FINISH_STOP;
   buf_clear(&s->bytes);

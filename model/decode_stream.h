@@ -11,6 +11,7 @@ struct stream {
   struct kv_cache kv;
   int32_t *ids;           /* prompt, then answer */
   size_t n, cap;
+  size_t shared;          /* tokens of the prompt's beginning that an earlier prompt had too */
   int32_t next;           /* the token just sampled */
   struct buf bytes, text; /* raw answer bytes; UTF-8 made of them at the end */
   size_t cut;             /* bytes of the answer when a stop string was found */

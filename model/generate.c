@@ -353,10 +353,11 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   g.progress = progress_new("rows", "rows", 0);
   st = decoder_run(d, next, done, &g, e);
   if (st == STATUS_OK) {
-    uint64_t prompt_tok, made_tok;
-    decoder_counts(d, &prompt_tok, &made_tok);
+    uint64_t prompt_tok, reused_tok, made_tok;
+    decoder_counts(d, &prompt_tok, &reused_tok, &made_tok);
     log_info("%llu tokens, %.0f a second", (unsigned long long)g.made, decoder_tokens_per_second(d));
-    log_debug("%llu prompt tokens, %.0f a second with them", (unsigned long long)prompt_tok,
+    log_debug("%llu prompt tokens and %llu shared with earlier prompts, %.0f a second with the former", (unsigned long long)prompt_tok,
+              (unsigned long long)reused_tok,
               decoder_tokens_per_second(d) * (double)(prompt_tok + made_tok) / (double)(made_tok ? made_tok : 1));
   }
 out:

@@ -22,7 +22,8 @@ static size_t scratch_bytes(const struct op_call *c) {
 static void forward(const struct op_call *c) {
   struct attn_shape a = shape_of(c);
   int64_t ldq = (int64_t)a.n_head * a.head_dim, ldkv = (int64_t)a.n_kv_head * a.head_dim;
-  if (c->kv && kv_batch_store(c->kv, c->op->layer, c->seqs, c->in[1], c->in[2])) {
+  if (c->kv) {
+    kv_batch_store(c->kv, c->op->layer, c->seqs, c->in[1], c->in[2]);
     kv_batch_attend(c->kv, c->k, c->op->layer, c->seqs, &a, c->in[0], c->out);
     return;
   }

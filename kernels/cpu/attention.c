@@ -94,13 +94,18 @@ struct job {
   const struct seqs *s;
   const struct attn_shape *a;
   const float *q, *k, *v;
+  const struct kv_view *cache; /* NULL: keys and values lie beside the queries */
   float *out, *lse;
   int64_t ldq, ldkv, ldo;
-  int32_t heads, queries, splits; /* splits: tasks a (query block) has: groups x parts of a group */
+  int32_t heads, queries, splits, blocks; /* splits: tasks a (query block) has: groups x parts of a group */
 };
 
 /* Blocks of queries are counted over all sequences; the one with number `block` of the whole. */
 static int32_t find_block(const struct job *p, int32_t block, int32_t *seq) {
+  if (p->blocks == p->s->n_seq) { /* one each, as when decoding many streams: no search */
+    *seq = block;
+    return 0;
+  }
   for (*seq = 0;; (*seq)++) {
     int32_t n = (p->s->start[*seq + 1] - p->s->start[*seq] + p->queries - 1) / p->queries;
     if (block < n) {
@@ -116,61 +121,37 @@ static void forward_task(void *ctx, int task, int worker) {
   int32_t per = a->n_head / a->n_kv_head, parts = (per + p->heads - 1) / p->heads, split = task % p->splits, seq;
   int32_t g = split / parts, h = g * per + split % parts * p->heads;
   int32_t first = find_block(p, task / p->splits, &seq) * p->queries, length = p->s->start[seq + 1] - p->s->start[seq];
-  int64_t at = p->s->start[seq];
+  int64_t at = p->s->start[seq], before = p->cache ? p->cache[seq].len - length : 0; /* keys older than the first query */
   struct attn_part part = {
-      .first = first, .queries = (int32_t)cpu_min(p->queries, length - first), .heads = (int32_t)cpu_min(p->heads, (g + 1) * per - h),
+      .first = before + first, .queries = (int32_t)cpu_min(p->queries, length - first), .heads = (int32_t)cpu_min(p->heads, (g + 1) * per - h),
       .head_dim = a->head_dim, .window = a->window, .scale = a->scale, .ldq = p->ldq, .ldkv = p->ldkv, .ldo = p->ldo, .ldlse = a->n_head,
-      .q = p->q + (at + first) * p->ldq + (int64_t)h * a->head_dim, .k = p->k + at * p->ldkv + (int64_t)g * a->head_dim,
-      .v = p->v + at * p->ldkv + (int64_t)g * a->head_dim, .out = p->out + (at + first) * p->ldo + (int64_t)h * a->head_dim,
+      .q = p->q + (at + first) * p->ldq + (int64_t)h * a->head_dim, .out = p->out + (at + first) * p->ldo + (int64_t)h * a->head_dim,
       .lse = p->lse ? p->lse + (at + first) * a->n_head + h : NULL};
+  part.k = (p->cache ? p->cache[seq].k : p->k + at * p->ldkv) + (int64_t)g * a->head_dim;
+  part.v = (p->cache ? p->cache[seq].v : p->v + at * p->ldkv) + (int64_t)g * a->head_dim;
   (void)worker;
   cpu_attn_forward_rows(&part);
+}
+
+static void forward_run(struct job *p) {
+  int32_t per = p->a->n_head / p->a->n_kv_head;
+  p->heads = heads_together(p->a);
+  p->queries = queries_together(p->a);
+  p->splits = p->a->n_kv_head * ((per + p->heads - 1) / p->heads);
+  for (int32_t i = 0; i < p->s->n_seq; i++) {
+    p->blocks += (p->s->start[i + 1] - p->s->start[i] + p->queries - 1) / p->queries;
+  }
+  pool_run(p->blocks * p->splits, forward_task, p);
 }
 
 void cpu_attention_forward(KDEV, const struct seqs *s, const struct attn_shape *a, const float *q, int64_t ldq, const float *k,
                            const float *v, int64_t ldkv, float *out, int64_t ldo, float *lse) {
   struct job p = {.s = s, .a = a, .q = q, .k = k, .v = v, .out = out, .lse = lse, .ldq = ldq, .ldkv = ldkv, .ldo = ldo};
-  int32_t blocks = 0, per = a->n_head / a->n_kv_head;
-  p.heads = heads_together(a);
-  p.queries = queries_together(a);
-  p.splits = a->n_kv_head * ((per + p.heads - 1) / p.heads);
-  for (int32_t i = 0; i < s->n_seq; i++) {
-    blocks += (s->start[i + 1] - s->start[i] + p.queries - 1) / p.queries;
-  }
-  pool_run(blocks * p.splits, forward_task, &p);
+  forward_run(&p);
 }
 
-/* ---- decoding: one new token a stream against that stream's cache ---- */
-
-struct decode_job {
-  const struct attn_shape *a;
-  const float *q;
-  const struct kv_view *cache;
-  float *out;
-  int32_t heads, splits;
-};
-
-static void decode_task(void *ctx, int task, int worker) {
-  const struct decode_job *p = ctx;
-  const struct attn_shape *a = p->a;
-  int32_t per = a->n_head / a->n_kv_head, parts = (per + p->heads - 1) / p->heads, split = task % p->splits, m = task / p->splits;
-  int32_t g = split / parts, h = g * per + split % parts * p->heads;
-  const struct kv_view *kv = p->cache + m;
-  int64_t width = (int64_t)a->n_head * a->head_dim, at = m * width + (int64_t)h * a->head_dim;
-  struct attn_part part = {.first = kv->len - 1, .queries = 1, .heads = (int32_t)cpu_min(p->heads, (g + 1) * per - h),
-                           .head_dim = a->head_dim, .window = a->window, .scale = a->scale, .ldq = width,
-                           .ldkv = (int64_t)a->n_kv_head * a->head_dim, .ldo = width, .q = p->q + at, .out = p->out + at};
-  part.k = kv->k + (int64_t)g * a->head_dim;
-  part.v = kv->v + (int64_t)g * a->head_dim;
-  (void)worker;
-  if (kv->len > 0) {
-    cpu_attn_forward_rows(&part);
-  }
-}
-
-void cpu_attention_decode(KDEV, int64_t m, const struct attn_shape *a, const float *q, const struct kv_view *cache, float *out) {
-  struct decode_job p = {a, q, cache, out, heads_together(a), 0};
-  int32_t per = a->n_head / a->n_kv_head;
-  p.splits = a->n_kv_head * ((per + p.heads - 1) / p.heads);
-  pool_run((int)m * p.splits, decode_task, &p);
+void cpu_attention_decode(KDEV, const struct seqs *s, const struct attn_shape *a, const float *q, const struct kv_view *cache, float *out) {
+  int64_t width = (int64_t)a->n_head * a->head_dim;
+  struct job p = {.s = s, .a = a, .q = q, .cache = cache, .out = out, .ldq = width, .ldkv = (int64_t)a->n_kv_head * a->head_dim, .ldo = width};
+  forward_run(&p);
 }

@@ -74,7 +74,8 @@ void cpu_attention_backward(struct kdev *, const struct seqs *s, const struct at
                             const float *k, const float *v, int64_t ldkv, const float *out, const float *dout, int64_t ldo,
                             const float *lse, float *dq, float *dk, float *dv, void *scratch);
 size_t cpu_attention_backward_scratch_bytes(const struct seqs *s, const struct attn_shape *a);
-void cpu_attention_decode(struct kdev *, int64_t m, const struct attn_shape *a, const float *q, const struct kv_view *cache, float *out);
+void cpu_attention_decode(struct kdev *, const struct seqs *s, const struct attn_shape *a, const float *q, const struct kv_view *cache,
+                          float *out);
 void cpu_swiglu_forward(struct kdev *, int64_t n, const float *gate, const float *up, float *out);
 void cpu_swiglu_backward(struct kdev *, int64_t n, const float *gate, const float *up, const float *dout, float *dgate, float *dup);
 void cpu_add(struct kdev *, int64_t n, const float *a, const float *b, float *out);

@@ -144,11 +144,16 @@ static void bench_attention(const char *name, int32_t n_seq, int32_t length) {
   TIME(text, 5 * pair,
        K->attention_backward(NULL, &s, &a, q, H * DH, k, v, G * DH, o, dout, H * DH, lse, dq, dk, dv, scratch));
   struct kv_view view[16];
+  int32_t one_each[17];
+  for (int i = 0; i <= 16; i++) {
+    one_each[i] = i;
+  }
   for (int i = 0; i < 16; i++) {
     view[i] = (struct kv_view){k, v, length};
   }
+  struct seqs streams = {16, 16, one_each};
   snprintf(text, sizeof text, "attention_decode 16 x %d keys", (int)length);
-  TIME(text, 16.0 * length * H * DH * 4e-9, K->attention_decode(NULL, 16, &a, q, view, o));
+  TIME(text, 16.0 * length * H * DH * 4e-9, K->attention_decode(NULL, &streams, &a, q, view, o));
 }
 
 static void bench_rest(void) {

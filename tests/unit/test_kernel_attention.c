@@ -151,27 +151,44 @@ static void forward_matches(void **state) {
   }
 }
 
-static void decode_is_the_last_row(void **state) {
+/* The last `tail` tokens of each sequence (all, if it is shorter) against its cache: the bits of the forward pass. */
+static void check_tail(const struct run *r, int32_t tail) {
+  int64_t wq = (int64_t)r->a.n_head * r->a.head_dim, wk = (int64_t)r->a.n_kv_head * r->a.head_dim;
+  float *q = floats(r->nq), *got = floats(r->nq);
+  int32_t start[8] = {0}, from[8];
+  struct kv_view view[8];
+  for (int32_t b = 0; b < r->n_seq; b++) {
+    int32_t n = r->start[b + 1] - r->start[b], take = tail < n ? tail : n;
+    from[b] = r->start[b + 1] - take;
+    start[b + 1] = start[b] + take;
+    view[b] = (struct kv_view){r->k + r->start[b] * wk, r->v + r->start[b] * wk, n};
+    memcpy(q + start[b] * wq, r->q + from[b] * wq, (size_t)(take * wq) * sizeof *q);
+  }
+  struct seqs s = {start[r->n_seq], r->n_seq, start};
+  kernels_cpu()->attention_decode(NULL, &s, &r->a, q, view, got);
+  for (int32_t b = 0; b < r->n_seq; b++) {
+    for (int32_t t = start[b]; t < start[b + 1]; t++) {
+      CHECK_SAME(got + t * wq, r->fo + (from[b] + t - start[b]) * r->ldo, wq);
+    }
+  }
+  mem_free(q), mem_free(got);
+}
+
+static void decode_is_the_last_rows(void **state) {
   (void)state;
+  static const char *const isa[] = {"generic", "avx2", NULL};
+  static const int32_t tails[] = {1, 2, 5, 63, 64, 65, 100, 1000};
   use_threads(2);
-  for (int s = 0; s < N_SHAPES; s++) {
-    struct run r;
-    run_open(&r, &shapes[s], 3);
-    int64_t wq = (int64_t)shapes[s].heads * shapes[s].dh, wk = (int64_t)shapes[s].groups * shapes[s].dh;
-    float *q = floats(8 * wq), *got = floats(8 * wq), *one = floats(wq);
-    struct kv_view view[8];
-    for (int32_t b = 0; b < r.n_seq; b++) {
-      view[b] = (struct kv_view){r.k + r.start[b] * wk, r.v + r.start[b] * wk, r.start[b + 1] - r.start[b]};
-      memcpy(q + b * wq, r.q + (r.start[b + 1] - 1) * wq, (size_t)wq * sizeof *q);
+  for (int i = 0; i < 3; i++) {
+    kernels_cpu_select(isa[i]);
+    for (int s = 0; s < N_SHAPES; s++) {
+      struct run r;
+      run_open(&r, &shapes[s], 3);
+      for (size_t t = 0; t < sizeof tails / sizeof *tails; t++) {
+        check_tail(&r, tails[t]);
+      }
+      run_close(&r);
     }
-    kernels_cpu()->attention_decode(NULL, r.n_seq, &r.a, q, view, got);
-    for (int32_t b = 0; b < r.n_seq; b++) {
-      CHECK_SAME(got + b * wq, r.fo + (r.start[b + 1] - 1) * r.ldo, wq);
-      kernels_cpu()->attention_decode(NULL, 1, &r.a, q + b * wq, view + b, one);
-      CHECK_SAME(got + b * wq, one, wq);
-    }
-    mem_free(q), mem_free(got), mem_free(one);
-    run_close(&r);
   }
 }
 
@@ -279,7 +296,7 @@ static void backward_matches(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(forward_matches), cmocka_unit_test(decode_is_the_last_row),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(forward_matches), cmocka_unit_test(decode_is_the_last_rows),
                                      cmocka_unit_test(backward_matches)};
   return run_each_isa(tests, sizeof tests / sizeof *tests);
 }
