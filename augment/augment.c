@@ -115,7 +115,7 @@ static enum status next_row(struct augment *g, int wait, int *got, struct err *e
     }
     keep_row(g, r);
     if (st == STATUS_DATA) {
-      log_warn("a row failed: %s", own.msg);
+      log_warn("'stdin' row %llu failed: %s", ctx_row(g->c), own.msg);
       ledger_failed(l, "bad row");
     } else if (st != STATUS_OK) {
       return err_set(e, st, "%s", own.msg);

@@ -243,6 +243,28 @@ enum status folder_remove(const char *path, struct err *e) {
   return st;
 }
 
+enum status folder_drop_parts(const char *path, struct err *e) {
+  enum status st = STATUS_OK;
+  DIR *d = opendir(path);
+  if (d == NULL) return STATUS_OK;
+  struct dirent *ent;
+  while (st == STATUS_OK && (ent = readdir(d)) != NULL) {
+    const char *part = strstr(ent->d_name, ".part-");
+    if (part == NULL || part[6] == '\0' || strspn(part + 6, "0123456789") != strlen(part + 6)) continue;
+    size_t n = strlen(path) + strlen(ent->d_name) + 2;
+    char *left = mem_alloc(n);
+    if (left == NULL) {
+      st = err_nomem(e, n);
+      break;
+    }
+    snprintf(left, n, "%s/%s", path, ent->d_name);
+    if (unlink(left) != 0) st = folder_remove(left, e);
+    mem_free(left);
+  }
+  closedir(d);
+  return st;
+}
+
 int file_exists(const char *path) {
   struct stat s;
   return stat(path, &s) == 0 && S_ISREG(s.st_mode);

@@ -38,6 +38,9 @@ MUST_USE enum status folder_atomic_commit(const char *path, const char *tmp, int
 
 MUST_USE enum status folder_make(const char *path, struct err *e);   /* mkdir -p */
 MUST_USE enum status folder_remove(const char *path, struct err *e); /* rm -r, never follows links; missing is OK */
+/* Removes what killed writers left in a folder: NAME.part-PID of file_atomic and folder_atomic. Only for a folder that the
+ * caller has locked, or a living writer's file would go too. Missing folder: no effect. */
+MUST_USE enum status folder_drop_parts(const char *path, struct err *e);
 int file_exists(const char *path);
 int folder_exists(const char *path);
 uint64_t file_bytes(const char *path); /* 0 when missing */

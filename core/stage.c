@@ -74,10 +74,13 @@ static void setup_signals(void) {
   sigaction(SIGPIPE, &a, NULL);
 }
 
-/* A program started with 0, 1 or 2 closed must not have its own files land there. */
+/* A program started with 0, 1 or 2 closed must not have its own files land there. The stand-ins go the wrong way on
+ * purpose: a stage that reads rows from a closed stdin or writes them to a closed stdout must fail with EBADF, not find an
+ * empty input or lose every row quietly. Messages to a closed stderr may get lost. */
 static void secure_descriptors(void) {
+  static const int wrong_way[3] = { O_WRONLY, O_RDONLY, O_RDWR };
   for (int fd = 0; fd <= 2; fd++) {
-    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)!open("/dev/null", O_RDWR);
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)!open("/dev/null", wrong_way[fd]);
   }
 }
 

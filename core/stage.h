@@ -55,6 +55,8 @@ MUST_USE enum status ctx_options_json(struct ctx *c, struct buf *out, struct err
 MUST_USE enum status ctx_next(struct ctx *c, struct record *r, int *got, struct err *e);
 /* The same without a row arena of its own, for stages that hold many rows: line copied into a. */
 MUST_USE enum status ctx_next_in(struct ctx *c, struct arena *a, struct record *r, int *got, struct err *e);
+/* Number of the row given last, 1-based, for messages; 0 before the first. */
+unsigned long long ctx_row(const struct ctx *c);
 /* 0 when ctx_next would wait for input: finish and write what is in flight first (workers_ops.ready). */
 int ctx_ready(struct ctx *c);
 /* Writes one line (a whole JSON object without newline) to stdout, counted as made. Buffered; flushed by ctx_flush, when

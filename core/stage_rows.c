@@ -57,6 +57,8 @@ out:
   return st;
 }
 
+unsigned long long ctx_row(const struct ctx *c) { return c->lines != NULL ? line_number(c->lines) : 0; }
+
 int ctx_ready(struct ctx *c) { return c->at_end || c->lines == NULL || line_ready(c->lines); }
 
 enum status ctx_next(struct ctx *c, struct record *r, int *got, struct err *e) {

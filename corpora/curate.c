@@ -20,6 +20,7 @@ struct item {
   struct arena *a;
   struct row row;
   struct item *next; /* free list */
+  unsigned long long number; /* of the row, for messages */
 };
 struct curate {
   struct ctx *c;
@@ -111,6 +112,7 @@ static enum status read_row(void *ctx, struct work_item *it, int *got, struct er
     q->spare = x;
     return st;
   }
+  x->number = ctx_row(q->c);
   it->user = x;
   it->bytes = 8 * x->row.rec.line.n + 4096;
   return STATUS_OK;
@@ -121,7 +123,7 @@ static enum status work_row(void *ctx, struct work_item *it, int worker, struct 
   struct item *x = it->user;
   (void)worker;
   enum status st = curate_scan_row(q->o, &q->split, q->state, &x->row, e);
-  return st == STATUS_OK ? st : err_prefix(e, "row '%.*s'", (int)(x->row.id.n > 200 ? 200 : x->row.id.n), x->row.id.p ? x->row.id.p : "?");
+  return st == STATUS_OK ? st : err_prefix(e, "'stdin' row %llu (id '%.*s')", x->number, (int)(x->row.id.n > 200 ? 200 : x->row.id.n), x->row.id.p ? x->row.id.p : "?");
 }
 
 static void drop_item(void *ctx, struct work_item *it) {

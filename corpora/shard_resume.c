@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
 #include "file.h"
@@ -95,7 +96,8 @@ static enum status lock_part(const char *tmp, int *fd, struct err *e) {
   if (st != STATUS_OK) return st;
   *fd = open(tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (*fd < 0) return err_sys(e, STATUS_IO, "'%s': cannot open", tmp);
-  if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
+  struct stat mine, there; /* a folder renamed between open and lock is a finished one of somebody else */
+  if (flock(*fd, LOCK_EX | LOCK_NB) != 0 || fstat(*fd, &mine) != 0 || stat(tmp, &there) != 0 || mine.st_ino != there.st_ino || mine.st_dev != there.st_dev)
     return err_set(e, STATUS_USAGE, "'%s': another process is writing this folder; wait for it or choose another -o", tmp);
   return STATUS_OK;
 }
@@ -128,6 +130,7 @@ enum status resume_begin(const char *folder, const char *key, const struct block
   }
   r->shape = *shape;
   TRY(lock_part(r->tmp, lock_fd, e));
+  TRY(folder_drop_parts(r->tmp, e));
   TRY(same_key(r->a, r->tmp, key, &same, e));
   if (same) {
     TRY(choose(r->a, r->tmp, &frames, e));

@@ -48,6 +48,7 @@ struct tally { /* distinct values and how often */
 struct item {
   struct document d;
   struct item *next;
+  unsigned long long number; /* of the row, for messages */
 };
 struct sharding {
   struct ctx *c;
@@ -106,6 +107,7 @@ static enum status read_row(void *ctx, struct work_item *it, int *got, struct er
     q->spare = x;
     return st;
   }
+  x->number = ctx_row(q->c);
   it->user = x;
   it->bytes = 8 * x->d.rec.line.n + 4096;
   return STATUS_OK;
@@ -113,10 +115,10 @@ static enum status read_row(void *ctx, struct work_item *it, int *got, struct er
 
 static enum status work_row(void *ctx, struct work_item *it, int worker, struct err *e) {
   struct sharding *q = ctx;
-  struct document *d = &((struct item *)it->user)->d;
+  struct item *x = it->user;
   (void)worker;
-  enum status st = document_from_row(&q->rules, d, e);
-  return st == STATUS_OK ? st : err_prefix(e, "row '%.*s'", (int)(d->id.n > 200 ? 200 : d->id.n), d->id.p ? d->id.p : "?");
+  enum status st = document_from_row(&q->rules, &x->d, e);
+  return st == STATUS_OK ? st : err_prefix(e, "'stdin' row %llu (id '%.*s')", x->number, (int)(x->d.id.n > 200 ? 200 : x->d.id.n), x->d.id.p ? x->d.id.p : "?");
 }
 
 static void drop_item(void *ctx, struct work_item *it) {

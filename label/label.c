@@ -156,7 +156,7 @@ static enum status next_question(void *ctx, int wait, struct question *q, int *g
       st = conversation(l, r, &why, &own);
     }
     if (st == STATUS_DATA) {
-      log_warn("a row failed: %s", own.msg);
+      log_warn("'stdin' row %llu failed: %s", ctx_row(l->c), own.msg);
       ledger_failed(ctx_ledger(l->c), "bad messages");
     } else if (st != STATUS_OK) {
       keep_row(l, r);

@@ -125,6 +125,7 @@ enum status run_dir_open(struct run_dir *d, const char *path, struct span about,
     close(d->lock_fd);
     TRY(take_lock(d, e));
   }
+  TRY(folder_drop_parts(d->part, e));
   TRY(write_about(d, about, e));
 out:
   if (st != STATUS_OK) {
@@ -133,6 +134,7 @@ out:
   return st;
 }
 
+/* Steps up to the saved one stay. The evaluation at that step goes: it may be there or not, and is made anew. */
 static enum status keep_lines(const char *path, int64_t step, struct err *e) {
   enum status st = STATUS_OK;
   struct buf in = { 0 }, out = { 0 };
@@ -148,7 +150,8 @@ static enum status keep_lines(const char *path, int64_t step, struct err *e) {
       break; /* the line that the kill cut off */
     }
     size_t n = (size_t)(end - (in.p + at));
-    if (json_parse((struct span){ in.p + at, n }, path, &j, &none) == STATUS_OK && json_int(json_get(j, "step"), INT64_MAX) <= step) {
+    if (json_parse((struct span){ in.p + at, n }, path, &j, &none) == STATUS_OK &&
+        json_int(json_get(j, "step"), INT64_MAX) - (json_get(j, "eval") == NULL) < step) {
       st = buf_put(&out, in.p + at, n + 1, e);
     }
     json_free(j);

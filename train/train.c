@@ -245,11 +245,15 @@ out:
   return st;
 }
 
+static int evaluation_due(const struct training *t) {
+  int64_t every = t->o->eval_every;
+  return every > 0 && t->trainer.step % every == 0 && t->trainer.tokens < t->budget;
+}
+
 static enum status train_loop(struct training *t, struct err *e) {
   enum status st = STATUS_OK;
   struct progress *bar = NULL;
-  int64_t every = t->o->eval_every;
-  if (t->trainer.step == 0) {
+  if (t->trainer.step == 0 || evaluation_due(t)) { /* a resumed run makes that of its saved step anew */
     TRY(training_measure(t, e));
   }
   bar = progress_new("training", "tok", (uint64_t)t->budget); /* after the measurement, which is no part of its rate */
@@ -260,7 +264,7 @@ static enum status train_loop(struct training *t, struct err *e) {
       break;
     }
     TRY(st);
-    if (every > 0 && t->trainer.step % every == 0 && t->trainer.tokens < t->budget) {
+    if (evaluation_due(t)) {
       st = training_measure(t, e);
       if (st == STATUS_STOPPED) {
         break;

@@ -44,6 +44,7 @@ grep -q 'again' err || no "Ctrl-C: says not how to go on: $(cat err)"
 
 # 5. upstream killed in the middle: the neighbour says so, exit 9, its own manifest-like file is absent
 mkfifo feed
+rm out # of 4: row 1 there is the sign that both stages run
 (cat feed | { "$RETORT" curate "${plain[@]}" 2>err1 & echo $! >pid1; wait $!; } | "$RETORT" curate "${plain[@]}" --rejects rejects.jsonl --book bk3 >out 2>err; echo "${PIPESTATUS[2]}" >rc) &
 job=$!
 exec 7>feed
@@ -99,4 +100,12 @@ exec 7>&-
 grep -q 'NO CLOSING LINE' l && grep -q 'curate' err || no "no closing line: $(cat l err)"
 rows 1 | "$RETORT" curate "${plain[@]}" --book bk6 >out 2>err
 "$RETORT" ledger bk6 >l 2>err || no "done later: exit $?: $(cat l)"
+
+# 10. closed descriptors: rows are not read from nowhere and not written to nowhere; a closed stderr hurts nobody
+"$RETORT" curate <&- >out 2>err
+[ $? = 3 ] && grep -q "stdin" err || no "closed stdin: exit $?: $(cat err)"
+rows 3 | "$RETORT" curate "${plain[@]}" >&- 2>err
+[ ${PIPESTATUS[1]} = 3 ] && grep -q "stdout" err || no "closed stdout: $(cat err)"
+rows 3 | "$RETORT" curate "${plain[@]}" 2>&- >out
+[ ${PIPESTATUS[1]} = 0 ] && [ "$(wc -l <out)" = 3 ] || no "closed stderr: exit ${PIPESTATUS[*]}"
 exit $bad
