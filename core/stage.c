@@ -72,6 +72,7 @@ static void setup_signals(void) {
   sigaction(SIGHUP, &a, NULL);
   a.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &a, NULL);
+  sigaction(SIGXFSZ, &a, NULL); /* ulimit -f: an error of the write (EFBIG), with a message and exit 3 */
 }
 
 /* A program started with 0, 1 or 2 closed must not have its own files land there. The stand-ins go the wrong way on

@@ -108,4 +108,8 @@ rows 3 | "$RETORT" curate "${plain[@]}" >&- 2>err
 [ ${PIPESTATUS[1]} = 3 ] && grep -q "stdout" err || no "closed stdout: $(cat err)"
 rows 3 | "$RETORT" curate "${plain[@]}" 2>&- >out
 [ ${PIPESTATUS[1]} = 0 ] && [ "$(wc -l <out)" = 3 ] || no "closed stderr: exit ${PIPESTATUS[*]}"
+
+# 11. a limit on file sizes is an error of the write, not a death by signal
+(ulimit -f 8; rows 20000 | "$RETORT" curate "${plain[@]}" 2>&1 >limited | grep -v ' rows ' >err; exit "${PIPESTATUS[1]}")
+[ $? = 3 ] && grep -q 'File too large' err || no "ulimit -f: $(cat err)"
 exit $bad
