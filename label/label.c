@@ -272,9 +272,11 @@ static enum status label_run(struct ctx *c, const void *options, const struct op
   report(&l);
   if (st == STATUS_OK) {
     uint64_t failed = ledger_count_failed(ctx_ledger(c)), in = ledger_count_in(ctx_ledger(c));
-    if (failed > 0 && (l.o->strict || failed == in)) {
-      st = err_set(e, STATUS_DATA, "%llu of %llu rows failed%s", (unsigned long long)failed, (unsigned long long)in,
-                   l.o->strict ? " (--strict)" : "");
+    if (failed > 0 && l.o->strict) {
+      st = err_set(e, STATUS_DATA, "%llu of %llu rows failed (--strict)", (unsigned long long)failed, (unsigned long long)in);
+    } else if (in > 0 && ledger_count_kept(ctx_ledger(c)) == 0) {
+      st = err_set(e, STATUS_DATA, "none of %llu rows was answered: %llu failed, %llu dropped (reasons above)", (unsigned long long)in,
+                   (unsigned long long)failed, (unsigned long long)ledger_count_dropped(ctx_ledger(c)));
     }
   }
 out:
