@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "book_internal.h"
 #include "file.h"
+#include "file_part.h"
 #include "log.h"
 
 static const char schema[] =
@@ -162,9 +163,11 @@ enum status book_reindex(const char *path, struct err *e) {
   x.a = arena_new(0);
   if (!a || !x.a) TRY(err_nomem(e, 0));
   TRY(book_segments(path, a, &names, &n, e));
-  tmp = arena_printf(a, "%s/index.sqlite.part-%ld", path, (long)getpid());
   char *final = path_join(a, path, "index.sqlite");
-  if (!tmp || !final) TRY(err_nomem(e, 0));
+  if (!final) TRY(err_nomem(e, 0));
+  file_part_drop_dead(final);
+  tmp = file_part_name(final);
+  if (!tmp) TRY(err_nomem(e, 0));
   (void)unlink(tmp);
   if (sqlite3_open_v2(tmp, &x.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK) TRY(sql_err(&x, e));
   TRY(exec(&x, schema, e));
@@ -185,6 +188,7 @@ out:
   for (int k = 0; k < SQL_COUNT; k++) sqlite3_finalize(x.q[k]);
   sqlite3_close(x.db);
   if (st != STATUS_OK && tmp) (void)unlink(tmp);
+  mem_free(tmp);
   arena_free(x.a);
   arena_free(a);
   return st;

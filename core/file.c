@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Files and folders. Atomic means: written beside under NAME.part-PID, fsynced, renamed, folder fsynced. */
+ * Files and folders. Atomic means: written beside under NAME.part-PID-HOST (file_part.h), fsynced, renamed, folder fsynced. */
 #include "file.h"
 #include <dirent.h>
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "file_part.h"
 
 enum status file_read(const char *path, size_t max_bytes, struct buf *b, struct err *e) {
   int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
@@ -78,14 +79,6 @@ void file_map_close(struct file_map *m) {
   m->p = NULL, m->bytes = 0;
 }
 
-static char *part_name(const char *path) {
-  size_t n = strlen(path);
-  while (n > 1 && path[n - 1] == '/') n--;
-  char *t = mem_alloc(n + 32);
-  if (t != NULL) snprintf(t, n + 32, "%.*s.part-%ld", (int)n, path, (long)getpid());
-  return t;
-}
-
 static void sync_parent(const char *path) {
   char *dir = mem_strdup(path);
   if (dir == NULL) return;
@@ -105,7 +98,8 @@ static void sync_parent(const char *path) {
 enum status file_atomic_open(struct file_atomic *f, const char *path, struct err *e) {
   memset(f, 0, sizeof *f);
   f->path = mem_strdup(path);
-  f->tmp = part_name(path);
+  file_part_drop_dead(path);
+  f->tmp = file_part_name(path);
   if (f->path == NULL || f->tmp == NULL) {
     file_atomic_abort(f);
     return err_nomem(e, strlen(path));
@@ -150,7 +144,8 @@ void file_atomic_abort(struct file_atomic *f) {
 }
 
 enum status folder_atomic_begin(const char *path, char **tmp, struct err *e) {
-  *tmp = part_name(path);
+  file_part_drop_dead(path);
+  *tmp = file_part_name(path);
   if (*tmp == NULL) return err_nomem(e, strlen(path));
   enum status st = folder_remove(*tmp, e);
   if (st == STATUS_OK) st = folder_make(*tmp, e);
@@ -249,8 +244,7 @@ enum status folder_drop_parts(const char *path, struct err *e) {
   if (d == NULL) return STATUS_OK;
   struct dirent *ent;
   while (st == STATUS_OK && (ent = readdir(d)) != NULL) {
-    const char *part = strstr(ent->d_name, ".part-");
-    if (part == NULL || part[6] == '\0' || strspn(part + 6, "0123456789") != strlen(part + 6)) continue;
+    if (!file_part_is(ent->d_name)) continue;
     size_t n = strlen(path) + strlen(ent->d_name) + 2;
     char *left = mem_alloc(n);
     if (left == NULL) {

@@ -32,13 +32,13 @@ struct file_atomic {
 MUST_USE enum status file_atomic_open(struct file_atomic *f, const char *path, struct err *e);
 MUST_USE enum status file_atomic_commit(struct file_atomic *f, struct err *e);
 void file_atomic_abort(struct file_atomic *f); /* no effect after a commit; accepts a zeroed struct */
-/* The same for a whole folder: work in tmp (PATH.part-PID beside it), then rename. */
+/* The same for a whole folder: work in tmp (file_part.h says its name), then rename. */
 MUST_USE enum status folder_atomic_begin(const char *path, char **tmp, struct err *e); /* tmp: mem_free */
 MUST_USE enum status folder_atomic_commit(const char *path, const char *tmp, int replace, struct err *e);
 
 MUST_USE enum status folder_make(const char *path, struct err *e);   /* mkdir -p */
 MUST_USE enum status folder_remove(const char *path, struct err *e); /* rm -r, never follows links; missing is OK */
-/* Removes what killed writers left in a folder: NAME.part-PID of file_atomic and folder_atomic. Only for a folder that the
+/* Removes what killed writers left in a folder: the parts (file_part.h) of file_atomic and folder_atomic. Only for a folder that the
  * caller has locked, or a living writer's file would go too. Missing folder: no effect. */
 MUST_USE enum status folder_drop_parts(const char *path, struct err *e);
 int file_exists(const char *path);
