@@ -24,6 +24,15 @@ static const struct dialect *dialect_of(const char *spec)
   return *d;
 }
 
+const struct dialect *dialect_named(const char *name)
+{
+  const struct dialect *const *d = dialects;
+  while (*d != NULL && strcmp((*d)->name, name) != 0) {
+    d++;
+  }
+  return *d;
+}
+
 int teacher_needs_book(const char *spec)
 {
   const struct dialect *d = spec ? dialect_of(spec) : NULL;
@@ -369,21 +378,29 @@ out:
   return st;
 }
 
-enum status teacher_answered(struct teacher *t, struct ask *k, struct span answer, struct span meta, struct err *e)
+enum status teacher_take(struct teacher *t, struct ask *k, struct span answer, struct err *e)
 {
-  enum status st = STATUS_OK;
-  TRY(take_answer(t, k, answer, 0, e));
+  return take_answer(t, k, answer, 0, e);
+}
+
+enum status teacher_keep(struct teacher *t, struct ask *k, struct span meta, struct err *e)
+{
   if (t->book != NULL) {
     struct book_answer ans = { { k->body.p, k->body.n }, k->answer, meta };
-    st = book_put(t->book, k->key, &ans, e);
+    enum status st = book_put(t->book, k->key, &ans, e);
     if (st != STATUS_OK) {
       return st == STATUS_DATA ? err_set(e, STATUS_IO, "the book could not take an answer") : st;
     }
     t->uncommitted++;
   }
   k->state = ASK_PUT;
-out:
-  return st;
+  return STATUS_OK;
+}
+
+enum status teacher_answered(struct teacher *t, struct ask *k, struct span answer, struct span meta, struct err *e)
+{
+  enum status st = teacher_take(t, k, answer, e);
+  return st == STATUS_OK ? teacher_keep(t, k, meta, e) : st;
 }
 
 void teacher_failed(struct teacher *t, struct ask *k, enum status why, const char *reason)

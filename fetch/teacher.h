@@ -39,6 +39,10 @@ struct question {
   struct sampling sampling; /* start from teacher_sampling */
   void *user;
 };
+struct usage { /* as the teacher counted; known = 0 when it did not */
+  uint64_t in_tok, cached_tok, out_tok; /* cached_tok: the part of in_tok that the server had seen before */
+  int known;
+};
 struct answer {
   struct span content;     /* UTF-8 text */
   struct span reasoning;   /* or {NULL,0} */
@@ -47,6 +51,7 @@ struct answer {
   const char *reason;      /* short, of a small set: a key of the ledger */
   struct span sampling_json; /* what was used, for the record's teacher field */
   int from_book;
+  struct usage usage;      /* of the request that made it, also when it comes from the book */
 };
 /* Sampling as the options say. */
 struct sampling teacher_sampling(const struct teacher_options *o);

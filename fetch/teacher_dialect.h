@@ -22,8 +22,10 @@ struct ask {
   struct answer out;
 };
 
+struct http_api;
 struct dialect {
   const char *name;
+  const struct http_api *http; /* of dialects on teacher_http.h, else NULL */
   int needs_book;
   int (*matches)(const char *spec); /* asked in table order */
   /* Sets t->name, t->identity, t->subject (cheaply: the terms gate stands between open and ready). */
@@ -31,7 +33,7 @@ struct dialect {
   enum status (*ready)(struct teacher *t, struct err *e); /* load, connect; may be NULL */
   void (*close)(struct teacher *t);
   enum status (*body)(const struct teacher *t, const struct question *q, struct buf *out, struct err *e);
-  /* Journal form -> answer (arena memory). STATUS_DATA when it is malformed. */
+  /* Journal form -> answer (arena memory), usage included. STATUS_DATA when it is malformed. */
   enum status (*parse)(const struct teacher *t, struct span answer, const struct question *q, struct arena *a, struct answer *out, struct err *e);
   enum status (*run)(struct teacher *t, struct err *e);
 };
@@ -63,6 +65,9 @@ struct teacher {
 MUST_USE enum status teacher_pull(struct teacher *t, int wait, struct ask **ask, int *got, struct err *e);
 /* answer: journal form, copied. STATUS_DATA when it does not parse (the ask stays open: ask again or fail it). meta: JSON for the book. */
 MUST_USE enum status teacher_answered(struct teacher *t, struct ask *ask, struct span answer, struct span meta, struct err *e);
+/* The same in two steps, for those who need the parsed answer (ask->out) to write meta. */
+MUST_USE enum status teacher_take(struct teacher *t, struct ask *ask, struct span answer, struct err *e);
+MUST_USE enum status teacher_keep(struct teacher *t, struct ask *ask, struct span meta, struct err *e);
 void teacher_failed(struct teacher *t, struct ask *ask, enum status why, const char *reason);
 /* Commits what was answered and passes on in order what can be; may sleep on a full pipe. */
 MUST_USE enum status teacher_turn(struct teacher *t, struct err *e);
@@ -72,5 +77,6 @@ MUST_USE enum status teacher_put_sampling(const struct sampling *s, struct buf *
 /* Same members without braces, each with a comma in front, as request parameters of a server. */
 MUST_USE enum status teacher_put_parameters(const struct sampling *s, struct buf *out, struct err *e);
 
+const struct dialect *dialect_named(const char *name); /* NULL when there is none */
 extern const struct dialect dialect_openai, dialect_local, dialect_replay;
 #endif

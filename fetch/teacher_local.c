@@ -299,7 +299,7 @@ static enum status take_result(void *ctx, const struct decode_job *job, const st
   TRY(buf_printf(&answer, e, ",\"finish\":\"%s\"}", r->finish == FINISH_STOP ? "stop" : "length"));
   TRY(buf_puts(&meta, "{\"teacher\":", e));
   TRY(json_put_cstr(&meta, t->name, e));
-  TRY(buf_printf(&meta, e, ",\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu},\"time\":%lld}", job->n_prompt, r->n, (long long)time(NULL)));
+  TRY(buf_printf(&meta, e, ",\"usage\":{\"in\":%zu,\"cached\":0,\"out\":%zu},\"time\":%lld}", job->n_prompt, r->n, (long long)time(NULL)));
   l->prompt_tok += job->n_prompt;
   l->made_tok += r->n;
   TRY(teacher_answered(t, k, (struct span){ answer.p, answer.n }, (struct span){ meta.p, meta.n }, e));

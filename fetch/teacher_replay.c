@@ -37,7 +37,11 @@ static enum status read_note(void *ctx, struct span note, struct err *e)
   }
   r->others |= r->found && strcmp(t->name, name) != 0;
   r->found = 1;
-  t->body_of = strcmp(dialect, "openai") == 0 ? &dialect_openai : &dialect_local;
+  t->body_of = dialect_named(dialect);
+  if (t->body_of == NULL) {
+    st = err_set(e, STATUS_DATA, "'%s': recorded by a dialect '%s' that this retort does not have", t->o.teacher, dialect);
+    goto out;
+  }
   t->name = copy_of(t->a, j, "name");
   t->identity = copy_of(t->a, j, "identity");
   t->model = copy_of(t->a, j, "model");
