@@ -106,9 +106,9 @@ static enum status next_row(struct augment *g, int wait, int *got, struct err *e
       st = record_id(&r->r, r->a, &r->id, &own);
     }
     if (st == STATUS_OK && (int64_t)r->text.n >= recipe_min_chars(g->recipe)) {
-      r->good = arena_calloc(r->a, (size_t)g->per_row, sizeof *r->good);
+      r->good = arena_calloc(r->a, (size_t)g->per_row * teacher_parts(g->t), sizeof *r->good);
       if (r->good == NULL) {
-        return err_nomem(e, (size_t)g->per_row * sizeof *r->good);
+        return err_nomem(e, (size_t)g->per_row * teacher_parts(g->t) * sizeof *r->good);
       }
       g->open = r;
       return STATUS_OK;
@@ -149,6 +149,7 @@ static enum status next_question(void *ctx, int wait, struct question *q, int *g
   q->ordinal = (uint32_t)r->asked;
   q->sampling = g->sampling;
   q->sampling.seed = teacher_seed(g->sampling.seed, q->messages, q->ordinal);
+  q->row = &r->r;
   q->user = r;
   *got = 1;
   if (++r->asked == g->per_row) {
@@ -169,12 +170,13 @@ static void count_rejected(struct augment *g, const char *why)
   }
 }
 
-static enum status put_task(struct augment *g, struct err *e)
+static enum status put_task(struct augment *g, const struct teacher *by, struct err *e)
 {
   enum status st = STATUS_OK;
   const struct { const char *key, *value; } rows[] = { { "recipe", recipe_name(g->recipe) }, { "skill", recipe_skill(g->recipe) },
                                                        { "elicitation", recipe_elicitation(g->recipe) }, { "vertical", g->o->vertical },
-                                                       { "lang", g->o->lang }, { "teacher", teacher_name(g->t) }, { "terms", teacher_terms(g->t) } };
+                                                       { "lang", g->o->lang }, { "teacher", teacher_name(by) }, { "terms", teacher_terms(by) } };
+  buf_clear(&g->task);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     TRY(buf_puts(&g->task, i ? "," : "{", e));
     TRY(json_put_cstr(&g->task, rows[i].key, e));
@@ -187,10 +189,10 @@ out:
 }
 
 /* The parent's fields stay, but for its text: it is in the user's message now, and twice would count twice everywhere. */
-static enum status write_child(struct augment *g, struct row *r, struct span answer, struct err *e)
+static enum status write_child(struct augment *g, struct row *r, const struct answer *a, struct span answer, struct err *e)
 {
   enum status st = STATUS_OK;
-  struct buf id = { 0 };
+  struct buf id = { 0 }, scores = { 0 };
   char *name = arena_printf(r->a, "%.*s#%zu", (int)r->id.n, r->id.p, ++r->written);
   if (name == NULL) {
     return err_nomem(e, r->id.n);
@@ -203,12 +205,19 @@ static enum status write_child(struct augment *g, struct row *r, struct span ans
   TRY(buf_puts(&g->messages, "[{\"role\":\"user\",\"content\":", e));
   TRY(json_put_string(&g->messages, (struct span){ g->content.p, g->content.n }, e));
   TRY(buf_puts(&g->messages, "}]", e));
-  struct field_edit edits[4] = { { "id", { id.p, id.n } }, { "text", { NULL, 0 } }, { "messages", { g->messages.p, g->messages.n } },
+  TRY(put_task(g, teacher_of(g->t, a), e));
+  struct field_edit edits[5] = { { "id", { id.p, id.n } }, { "text", { NULL, 0 } }, { "messages", { g->messages.p, g->messages.n } },
                                  { "task", { g->task.p, g->task.n } } };
-  TRY(record_edit(&r->r, edits, 4, &g->line, e));
+  size_t n = 4;
+  if (a->n_scores > 0) {
+    TRY(record_scores(&r->r, a->score, a->n_scores, &scores, e));
+    edits[n++] = (struct field_edit){ "scores", { scores.p, scores.n } };
+  }
+  TRY(record_edit(&r->r, edits, n, &g->line, e));
   TRY(ctx_write(g->c, (struct span){ g->line.p, g->line.n }, e));
 out:
   buf_free(&id);
+  buf_free(&scores);
   return st;
 }
 
@@ -243,7 +252,7 @@ static enum status got_answer(void *ctx, const struct question *q, const struct 
     if (why == NULL) {
       r->good[r->n_good++] = parsed;
       g->questions++;
-      TRY(write_child(g, r, parsed, e));
+      TRY(write_child(g, r, a, parsed, e));
     } else {
       r->any_rejected = 1;
       r->why = why;
@@ -252,7 +261,7 @@ static enum status got_answer(void *ctx, const struct question *q, const struct 
   if (why != NULL) {
     count_rejected(g, why);
   }
-  if (++r->answered == g->per_row) {
+  if (a->part + 1 >= a->parts && ++r->answered == g->per_row) {
     close_row(g, r);
   }
 out:
@@ -300,12 +309,11 @@ static enum status augment_run(struct ctx *c, const void *options, const struct 
     return err_set(e, STATUS_USAGE, "no recipe: name one with --recipe (%s)", all ? all : "");
   }
   TRY(recipe_open(g.o->recipe, &g.recipe, e));
-  if (book == NULL && teacher_needs_book(g.o->t.teacher)) {
+  if (book == NULL && teacher_needs_book(&g.o->t)) {
     TRY(ctx_book_require(c, &book, e));
   }
   TRY(teacher_open(&g.o->t, book, ctx_common(c)->accept_terms, &g.t, e));
   set_sampling(&g);
-  TRY(put_task(&g, e));
   g.progress = progress_new("augment", "rows", 0);
   st = teacher_run(g.t, next_question, got_answer, &g, e);
   report(&g);

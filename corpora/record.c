@@ -312,3 +312,35 @@ out:
   buf_free(&b);
   return st;
 }
+
+enum status record_scores(const struct record *r, const struct record_number *set, size_t n, struct buf *out, struct err *e) {
+  enum status st = STATUS_OK;
+  struct json *old = NULL;
+  void *it = NULL;
+  struct span key;
+  const struct json *value;
+  struct span raw = field(r, "scores");
+  if (raw.p != NULL && span_type(raw) != '{') return wrong_type(e, "scores", raw, "an object");
+  if (raw.p != NULL) TRY(json_parse(raw, "scores", &old, e));
+  TRY(buf_putc(out, '{', e));
+  size_t start = out->n;
+  while (json_next(old, &it, &key, &value)) {
+    int replaced = 0;
+    for (size_t i = 0; i < n; i++) replaced |= span_is(key, set[i].name);
+    if (replaced) continue;
+    if (out->n > start) TRY(buf_putc(out, ',', e));
+    TRY(json_put_string(out, key, e));
+    TRY(buf_putc(out, ':', e));
+    TRY(json_put(out, value, e));
+  }
+  for (size_t i = 0; i < n; i++) {
+    if (out->n > start) TRY(buf_putc(out, ',', e));
+    TRY(json_put_cstr(out, set[i].name, e));
+    TRY(buf_putc(out, ':', e));
+    TRY(json_put_num(out, set[i].value, e));
+  }
+  TRY(buf_putc(out, '}', e));
+out:
+  json_free(old);
+  return st;
+}

@@ -25,6 +25,12 @@ MUST_USE enum status record_id(const struct record *r, struct arena *a, struct s
 MUST_USE enum status record_path(const struct record *r, const char *dotted, struct arena *a, struct span *value, struct err *e);
 /* Number field (JSON number); *found = 0 when absent. */
 MUST_USE enum status record_number(const struct record *r, const char *key, double *out, int *found, struct err *e);
+/* Raw `scores` object of the row with numbers set in it (others stay), for record_edit. Appends to out. */
+struct record_number {
+  const char *name;
+  double value;
+};
+MUST_USE enum status record_scores(const struct record *r, const struct record_number *set, size_t n, struct buf *out, struct err *e);
 /* Elements of a raw JSON array that was validated with its line: *at starts at 0; returns 0 after the last one. */
 int record_next_element(struct span array, size_t *at, struct span *element);
 /* "a string", "an array", ... for messages about a raw value. */

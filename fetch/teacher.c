@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Teachers, whatever their dialect: opening behind the terms gate, the journal, and the window that gives answers back in the
- * order of the questions. An answer is committed to the book before it is passed on. */
+ * Teachers, whatever their dialect (opened in teacher_open.c): the journal, and the window that gives answers back in the order
+ * of the questions. An answer is committed to the book before it is passed on. */
 #include "teacher.h"
 #include "hash.h"
 #include "log.h"
@@ -12,92 +12,6 @@
 #define WINDOW_BYTES ((size_t)32 << 20)
 
 enum { ASK_FLIGHT, ASK_PUT, ASK_READY, ASK_FOLLOWS };
-
-static const struct dialect *const dialects[] = { &dialect_openai, &dialect_replay, &dialect_local, NULL };
-
-static const struct dialect *dialect_of(const char *spec)
-{
-  const struct dialect *const *d = dialects;
-  while (*d != NULL && !(*d)->matches(spec)) {
-    d++;
-  }
-  return *d;
-}
-
-const struct dialect *dialect_named(const char *name)
-{
-  const struct dialect *const *d = dialects;
-  while (*d != NULL && strcmp((*d)->name, name) != 0) {
-    d++;
-  }
-  return *d;
-}
-
-int teacher_needs_book(const char *spec)
-{
-  const struct dialect *d = spec ? dialect_of(spec) : NULL;
-  return d != NULL && d->needs_book;
-}
-
-/* What replay needs to build the same requests again. Holds no secret: keys never get into struct teacher. */
-static enum status note_teacher(struct teacher *t, struct err *e)
-{
-  enum status st = STATUS_OK;
-  struct buf b = { 0 };
-  const struct { const char *key, *value; } rows[] = { { "dialect", t->d->name }, { "name", t->name }, { "identity", t->identity },
-                                                       { "model", t->model }, { "template", t->template_name }, { "terms", t->terms } };
-  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    if (rows[i].value != NULL) {
-      TRY(buf_puts(&b, b.n ? "," : "{", e));
-      TRY(json_put_cstr(&b, rows[i].key, e));
-      TRY(buf_putc(&b, ':', e));
-      TRY(json_put_cstr(&b, rows[i].value, e));
-    }
-  }
-  TRY(buf_putc(&b, '}', e));
-  TRY(book_note(t->book, "teacher", (struct span){ b.p, b.n }, e));
-out:
-  buf_free(&b);
-  return st;
-}
-
-enum status teacher_open(const struct teacher_options *o, struct book *book, const char *accept_terms, struct teacher **out, struct err *e)
-{
-  enum status st = STATUS_OK;
-  struct teacher *t = NULL;
-  const char *notice = NULL;
-  *out = NULL;
-  if (o->teacher == NULL || *o->teacher == '\0') {
-    return err_set(e, STATUS_USAGE, "no teacher: name one with --teacher (GGUF file, model folder, http(s)://host/v1#model, replay:BOOK)");
-  }
-  t = mem_calloc(1, sizeof *t);
-  if (t == NULL || (t->a = arena_new(0)) == NULL) {
-    st = err_nomem(e, sizeof *t);
-    goto out;
-  }
-  t->o = *o;
-  t->d = t->body_of = dialect_of(o->teacher);
-  t->book = book;
-  t->subject.label = o->teacher;
-  TRY(t->d->open(t, e));
-  if (t->terms == NULL) {
-    TRY(terms_gate(&t->subject, o->teacher_terms, accept_terms, t->a, &t->terms, &notice, e));
-    log_info("%s", notice);
-  }
-  if (t->d->ready != NULL) {
-    TRY(t->d->ready(t, e));
-  }
-  if (t->book != NULL && t->d != &dialect_replay) {
-    TRY(note_teacher(t, e));
-  }
-out:
-  if (st != STATUS_OK) {
-    teacher_close(t);
-    t = NULL;
-  }
-  *out = t;
-  return st;
-}
 
 static void ask_free(struct ask *k)
 {
@@ -492,9 +406,73 @@ out:
   return st;
 }
 
+const struct teacher *teacher_of(const struct teacher *t, const struct answer *a)
+{
+  return a->by ? a->by : t;
+}
+
+void teacher_judge_by(struct teacher *t, const struct teacher_judgement *j)
+{
+  t->judgement = *j;
+}
+
+size_t teacher_parts(const struct teacher *t)
+{
+  return t->d == &dialect_mix && strcmp(t->o.mix, "all") == 0 ? t->o.teachers.n : 1;
+}
+
+static enum status keep_text(struct span *s, struct arena *a, struct err *e)
+{
+  char *copy = s->p ? arena_strndup(a, s->p, s->n) : NULL;
+  if (s->p != NULL && copy == NULL) {
+    return err_nomem(e, s->n);
+  }
+  s->p = copy;
+  return STATUS_OK;
+}
+
+enum status teacher_copy_answer(const struct answer *from, struct arena *a, struct answer *to, struct err *e)
+{
+  enum status st = STATUS_OK;
+  *to = *from;
+  struct span *const text[] = { &to->content, &to->reasoning, &to->sampling_json };
+  for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
+    TRY(keep_text(text[i], a, e));
+  }
+  if (from->reason != NULL) { /* may lie in the question's memory */
+    to->reason = arena_strndup(a, from->reason, strlen(from->reason));
+    st = to->reason ? STATUS_OK : err_nomem(e, strlen(from->reason));
+  }
+out:
+  return st;
+}
+
+void answer_score(struct answer *a, const char *name, double value)
+{
+  size_t i = 0;
+  while (i < a->n_scores && strcmp(a->score[i].name, name) != 0) {
+    i++;
+  }
+  if (i < ANSWER_SCORES) {
+    a->score[i] = (struct record_number){ name, value };
+    a->n_scores += i == a->n_scores;
+  }
+}
+
+const struct record_number *answer_score_find(const struct answer *a, const char *name)
+{
+  for (size_t i = 0; i < a->n_scores; i++) {
+    if (strcmp(a->score[i].name, name) == 0) {
+      return &a->score[i];
+    }
+  }
+  return NULL;
+}
+
 enum status teacher_field(const struct teacher *t, const struct answer *a, struct buf *out, struct err *e)
 {
   enum status st = STATUS_OK;
+  t = teacher_of(t, a);
   TRY(buf_putc(out, '{', e));
   TRY(put_member(out, "name", (struct span){ t->name, strlen(t->name) }, e));
   TRY(put_member(out, "identity", (struct span){ t->identity, strlen(t->identity) }, e));

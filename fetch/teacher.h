@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Whoever answers: a local model, an OpenAI-compatible server, a recorded book. augment and label know only this header.
- * A dialect is one file (fetch/teacher_*.c) and one row. Every answer goes through the journal of the book (when there is
- * one): found there, it costs nothing; else it is asked, committed, then passed on. */
+ * Whoever answers: a local model, a server, a recorded book, or several of them together. augment and label know only this
+ * header. A dialect is one file (fetch/teacher_*.c) and one row. Every answer goes through the journal of the book (when there
+ * is one): found there, it costs nothing; else it is asked, committed, then passed on. */
 #ifndef FETCH_TEACHER_H
 #define FETCH_TEACHER_H
 #include <stdint.h>
@@ -9,12 +9,16 @@
 #include "err.h"
 #include "mem.h"
 #include "opt.h"
+#include "record.h"
 #include "span.h"
 struct book;
 struct weights;
 struct teacher_options { /* option group TEACHER_OPTION_ROWS of fetch/teacher_options.h */
-  const char *teacher;         /* GGUF, HF folder, run folder, http(s)://host/v1#model, replay:BOOK */
-  const char *chat_template, *key_env, *teacher_terms, *ca_file;
+  struct opt_list teachers;    /* [LABEL=]T: GGUF, HF folder, run folder, http(s)://host/v1#model, replay:BOOK */
+  struct opt_list key_envs, stated_terms; /* [LABEL=]VALUE, for all teachers or for the one with that label */
+  const char *mix;             /* how several teachers work together, or NULL */
+  const char *teacher, *key_env, *teacher_terms; /* of one teacher: set by teacher_open out of the lists */
+  const char *chat_template, *ca_file;
   struct opt_list stop;
   int64_t batch, concurrency, max_tokens, retries, seed, top_k;
   double temperature, top_p, min_p, repetition_penalty, timeout_s, outage_s;
@@ -23,8 +27,8 @@ struct teacher;
 /* Finds the dialect, asks the terms gate, then loads or connects. book may be NULL (no journal). */
 MUST_USE enum status teacher_open(const struct teacher_options *o, struct book *book, const char *accept_terms, struct teacher **t, struct err *e);
 void teacher_close(struct teacher *t);
-/* 1 when answers of this teacher cost money or time of others, so that the stage must have a book (ctx_book_require). */
-int teacher_needs_book(const char *spec);
+/* 1 when answers of a teacher cost money or time of others, so that the stage must have a book (ctx_book_require). */
+int teacher_needs_book(const struct teacher_options *o);
 const char *teacher_name(const struct teacher *t);
 const char *teacher_identity(const struct teacher *t); /* stable text: hash of weights + kernel contract, or host and model */
 const char *teacher_terms(const struct teacher *t);    /* SPDX id or the terms record's name */
@@ -37,12 +41,15 @@ struct question {
   struct span tools;       /* or {NULL,0} */
   uint32_t ordinal;        /* sample number: votes and best-of-n are different requests */
   struct sampling sampling; /* start from teacher_sampling */
+  const struct record *row; /* what several teachers are chosen by (its id, --mix route:FIELD), or NULL; lives as long as messages */
   void *user;
 };
 struct usage { /* as the teacher counted; known = 0 when it did not */
   uint64_t in_tok, cached_tok, out_tok; /* cached_tok: the part of in_tok that the server had seen before */
   int known;
 };
+/* Numbers an answer gets on its way, for the record's `scores` and for --mix cascade. */
+enum { ANSWER_SCORES = 8 };
 struct answer {
   struct span content;     /* UTF-8 text */
   struct span reasoning;   /* or {NULL,0} */
@@ -52,7 +59,15 @@ struct answer {
   struct span sampling_json; /* what was used, for the record's teacher field */
   int from_book;
   struct usage usage;      /* of the request that made it, also when it comes from the book */
+  const struct teacher *by;  /* who answered, of several; NULL = the teacher that was run */
+  uint32_t part, parts;      /* --mix all: this is answer `part` of `parts` (0 = 1) to the question; the last one ends it */
+  struct record_number score[ANSWER_SCORES];
+  size_t n_scores;
 };
+/* Sets a score (the newest value of a name counts); one too many is left out. name must live as long as the answer. */
+void answer_score(struct answer *a, const char *name, double value);
+/* NULL when there is none. */
+const struct record_number *answer_score_find(const struct answer *a, const char *name);
 /* Sampling as the options say. */
 struct sampling teacher_sampling(const struct teacher_options *o);
 /* A seed of its own for one question, from the run's seed, what is asked and the sample number; below 2^31, as servers take it. */
@@ -62,6 +77,19 @@ uint64_t teacher_seed(uint64_t seed, struct span messages, uint32_t ordinal);
 typedef enum status (*question_next)(void *ctx, int wait, struct question *q, int *got, struct err *e);
 typedef enum status (*answer_done)(void *ctx, const struct question *q, const struct answer *a, struct err *e);
 MUST_USE enum status teacher_run(struct teacher *t, question_next next, answer_done done, void *ctx, struct err *e);
+/* Most answers to one question: the number of teachers under --mix all, else 1. */
+size_t teacher_parts(const struct teacher *t);
+/* Who gave this answer: a->by, else t. */
+const struct teacher *teacher_of(const struct teacher *t, const struct answer *a);
+/* What a stage knows better than the mix does. Either may be NULL; ctx is theirs. Only asked when there are several teachers. */
+struct teacher_judgement {
+  /* The part of the answer that votes compare, in arena memory (default: text without case, white space and end punctuation). */
+  enum status (*canonical)(void *ctx, const struct question *q, const struct answer *ans, struct arena *a, struct span *out, struct err *e);
+  /* Adds scores to an answer (answer_score) before a cascade decides. */
+  enum status (*score)(void *ctx, const struct question *q, struct answer *ans, struct arena *a, struct err *e);
+  void *ctx;
+};
+void teacher_judge_by(struct teacher *t, const struct teacher_judgement *j);
 /* {"name","identity","sampling","terms","finish"}: the record's teacher field (all strings). */
 MUST_USE enum status teacher_field(const struct teacher *t, const struct answer *a, struct buf *out, struct err *e);
 /* Questions asked of the teacher and answers taken from the book so far. */

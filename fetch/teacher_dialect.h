@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What teacher.c (journal, order, terms) and the dialects (teacher_*.c) share. "Things to do to add a dialect": write
- * teacher_NAME.c with a `const struct dialect dialect_NAME`, add it to the table in teacher.c; it needs open, body, parse, run. */
+ * teacher_NAME.c with a `const struct dialect dialect_NAME`, add it to the table in teacher_open.c; it needs open, body, parse, run. */
 #ifndef FETCH_TEACHER_DIALECT_H
 #define FETCH_TEACHER_DIALECT_H
 #include "book.h"
@@ -36,11 +36,15 @@ struct dialect {
   /* Journal form -> answer (arena memory), usage included. STATUS_DATA when it is malformed. */
   enum status (*parse)(const struct teacher *t, struct span answer, const struct question *q, struct arena *a, struct answer *out, struct err *e);
   enum status (*run)(struct teacher *t, struct err *e);
+  int unrecorded;                   /* writes no note of itself: replay, and the mix, whose members do */
 };
 
 struct teacher {
   const struct dialect *d;
   const struct dialect *body_of; /* whose body and parse are used: d, or the recorded one for replay */
+  const char *label;             /* LABEL of --teacher LABEL=T, or NULL */
+  const char *accept_terms;
+  struct teacher_judgement judgement;
   struct teacher_options o;
   struct arena *a;
   struct book *book;             /* journal, NULL = none */
@@ -78,5 +82,11 @@ MUST_USE enum status teacher_put_sampling(const struct sampling *s, struct buf *
 MUST_USE enum status teacher_put_parameters(const struct sampling *s, struct buf *out, struct err *e);
 
 const struct dialect *dialect_named(const char *name); /* NULL when there is none */
-extern const struct dialect dialect_openai, dialect_local, dialect_replay;
+/* A copy of an answer whose texts live in a. */
+MUST_USE enum status teacher_copy_answer(const struct answer *from, struct arena *a, struct answer *to, struct err *e);
+/* One teacher of the list, with its own key and terms, behind the gate. */
+MUST_USE enum status teacher_open_one(const struct teacher_options *o, size_t which, struct book *book, const char *accept_terms,
+                                      struct teacher **out, struct err *e);
+
+extern const struct dialect dialect_openai, dialect_local, dialect_replay, dialect_mix;
 #endif

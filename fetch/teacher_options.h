@@ -5,8 +5,9 @@
 #define FETCH_TEACHER_OPTIONS_H
 #include "opt.h"
 #define TEACHER_OPTION_ROWS(stru, f, dflt_temperature, range_temperature, dflt_max_tokens, range_max_tokens) \
-  OPT_ROW(stru, f.teacher, "teacher", 't', OPT_STR, NULL, NULL, "T", "GGUF file, Hugging Face folder, run folder, http(s)://host/v1#model or replay:BOOK"), \
-  OPT_ROW(stru, f.teacher_terms, "teacher-terms", 0, OPT_STR, NULL, NULL, "ID", "licence or terms of the teacher, such as apache-2.0"), \
+  OPT_ROW(stru, f.teachers, "teacher", 't', OPT_LIST, NULL, NULL, "T", "GGUF file, Hugging Face folder, run folder, http(s)://host/v1#model or replay:BOOK; several, as LABEL=T, with --mix"), \
+  OPT_ROW(stru, f.mix, "mix", 0, OPT_STR, NULL, NULL, "HOW", "several teachers: all, vote, route:FIELD, cascade:SCORE:MIN or weights:A,B"), \
+  OPT_ROW(stru, f.stated_terms, "teacher-terms", 0, OPT_LIST, NULL, NULL, "ID", "licence or terms of the teacher, such as apache-2.0; LABEL=ID for one of several"), \
   OPT_ROW(stru, f.temperature, "temperature", 0, OPT_NUM, dflt_temperature, range_temperature, "X", "sampling temperature; 0 takes the likeliest token, -1 is as the recipe says"), \
   OPT_ROW(stru, f.top_p, "top-p", 0, OPT_NUM, "1", "0..1", "X", "sample from the likeliest tokens that make up this probability"), \
   OPT_ROW(stru, f.top_k, "top-k", 0, OPT_INT, "0", "0..1000000", "N", "sample from the N likeliest tokens; 0 is off"), \
@@ -21,6 +22,6 @@
   OPT_ROW(stru, f.retries, "retries", 0, OPT_INT, "8", "0..1000", "N", "further attempts for a question after a transient failure"), \
   OPT_ROW(stru, f.timeout_s, "timeout", 0, OPT_NUM, "600", "0.1..86400", "SECONDS", "time limit of one request"), \
   OPT_ROW(stru, f.outage_s, "outage", 0, OPT_NUM, "600", "0..86400", "SECONDS", "how long to wait for a server that went away (5 s when it never answered)"), \
-  OPT_ROW(stru, f.key_env, "key-env", 0, OPT_STR, NULL, NULL, "VAR", "environment variable that holds the API key [OPENAI_API_KEY]"), \
+  OPT_ROW(stru, f.key_envs, "key-env", 0, OPT_LIST, NULL, NULL, "VAR", "environment variable that holds the API key [OPENAI_API_KEY]; LABEL=VAR for one of several teachers"), \
   OPT_ROW(stru, f.ca_file, "ca-file", 0, OPT_STR, NULL, NULL, "FILE", "certificate authorities for https")
 #endif

@@ -124,4 +124,5 @@ const struct dialect dialect_replay = {
   .body = replay_body,
   .parse = replay_parse,
   .run = replay_run,
+  .unrecorded = 1,
 };

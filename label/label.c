@@ -29,6 +29,8 @@ struct row {
   struct arena *a;
   struct record r;
   struct span messages; /* the row's own, without the answer to come */
+  int written;          /* answers kept so far, of several teachers */
+  const char *lost;     /* why an answer of them was not */
   struct row *next, *next_made; /* free ones; all ever made */
 };
 
@@ -47,6 +49,8 @@ static enum status new_row(struct label *l, struct row **out, struct err *e)
   struct row *r = l->spare;
   if (r != NULL) {
     l->spare = r->next;
+    r->written = 0;
+    r->lost = NULL;
     arena_reset(r->a);
   } else {
     r = mem_calloc(1, sizeof *r);
@@ -177,16 +181,17 @@ static enum status next_question(void *ctx, int wait, struct question *q, int *g
   if (q->sampling.temperature > 0) { /* greedy answers do not depend on it, and stay one journal entry whatever the seed */
     q->sampling.seed = teacher_seed(q->sampling.seed, q->messages, 0);
   }
+  q->row = &r->r;
   q->user = r;
 out:
   return st;
 }
 
-static enum status write_row(struct label *l, const struct row *r, const struct answer *a, struct err *e)
+static enum status write_row(struct label *l, struct row *r, const struct answer *a, struct err *e)
 {
   enum status st = STATUS_OK;
   struct span m = r->messages;
-  struct buf reasoning = { 0 };
+  struct buf reasoning = { 0 }, scores = { 0 }, id = { 0 };
   size_t end = m.n - 1; /* the closing bracket */
   buf_clear(&l->messages);
   buf_clear(&l->teacher);
@@ -196,16 +201,33 @@ static enum status write_row(struct label *l, const struct row *r, const struct 
   TRY(json_put_string(&l->messages, a->content, e));
   TRY(buf_puts(&l->messages, "}]", e));
   TRY(teacher_field(l->t, a, &l->teacher, e));
-  struct field_edit edits[3] = { { "messages", { l->messages.p, l->messages.n } }, { "teacher", { l->teacher.p, l->teacher.n } } };
+  struct field_edit edits[5] = { { "messages", { l->messages.p, l->messages.n } }, { "teacher", { l->teacher.p, l->teacher.n } } };
   size_t n = 2;
   if (a->reasoning.n > 0) {
     TRY(json_put_string(&reasoning, a->reasoning, e));
     edits[n++] = (struct field_edit){ "rationale", { reasoning.p, reasoning.n } };
   }
+  if (a->n_scores > 0) {
+    TRY(record_scores(&r->r, a->score, a->n_scores, &scores, e));
+    edits[n++] = (struct field_edit){ "scores", { scores.p, scores.n } };
+  }
+  if (a->parts > 1) { /* one row became several: PARENT#1, PARENT#2, ... */
+    struct span parent;
+    TRY(record_id(&r->r, r->a, &parent, e));
+    char *name = arena_printf(r->a, "%.*s#%u", (int)parent.n, parent.p, (unsigned)a->part + 1);
+    if (name == NULL) {
+      st = err_nomem(e, parent.n);
+      goto out;
+    }
+    TRY(json_put_cstr(&id, name, e));
+    edits[n++] = (struct field_edit){ "id", { id.p, id.n } };
+  }
   TRY(record_edit(&r->r, edits, n, &l->line, e));
   TRY(ctx_write(l->c, (struct span){ l->line.p, l->line.n }, e));
 out:
   buf_free(&reasoning);
+  buf_free(&scores);
+  buf_free(&id);
   return st;
 }
 
@@ -225,19 +247,29 @@ static enum status got_answer(void *ctx, const struct question *q, const struct 
   struct label *l = ctx;
   struct row *r = q->user;
   struct ledger *g = ctx_ledger(l->c);
-  int cut = strcmp(a->finish, "length") == 0;
+  int cut = strcmp(a->finish, "length") == 0, last = a->part + 1 >= a->parts;
   if (a->failed != STATUS_OK) {
-    ledger_failed(g, a->reason);
+    r->lost = arena_strndup(r->a, a->reason, strlen(a->reason));
   } else if (strcmp(a->finish, "content_filter") == 0) {
-    ledger_dropped(g, "content filter");
+    r->lost = "content filter";
   } else if (blank(a->content)) {
-    ledger_dropped(g, "empty answer");
+    r->lost = "empty answer";
   } else if (cut && l->o->drop_cut) {
-    ledger_dropped(g, "cut off");
+    r->lost = "cut off";
   } else {
     l->cut += (uint64_t)cut;
     TRY(write_row(l, r, a, e));
+    r->written++;
+  }
+  if (!last) {
+    return STATUS_OK;
+  }
+  if (r->written > 0) {
     ledger_kept(g);
+  } else if (a->failed != STATUS_OK) {
+    ledger_failed(g, r->lost ? r->lost : "teacher failed");
+  } else {
+    ledger_dropped(g, r->lost);
   }
   progress_set(l->progress, ++l->done, NULL);
   keep_row(l, r);
@@ -263,7 +295,7 @@ static enum status label_run(struct ctx *c, const void *options, const struct op
   if (args->n > 0) {
     return err_set(e, STATUS_USAGE, "'%s': rows come from stdin, no arguments are taken", args->item[0]);
   }
-  if (book == NULL && teacher_needs_book(l.o->t.teacher)) {
+  if (book == NULL && teacher_needs_book(&l.o->t)) {
     TRY(ctx_book_require(c, &book, e));
   }
   TRY(teacher_open(&l.o->t, book, ctx_common(c)->accept_terms, &l.t, e));
@@ -303,7 +335,8 @@ const struct stage stage_label = {
              "is missing. A row that cannot be answered is counted as failed; the exit status is 0 as long as one row was answered, 1 with "
              "--strict.\n\n"
              "  retort label --teacher model.gguf --max-tokens 256 < questions.jsonl > answers.jsonl\n"
-             "  retort label --teacher http://127.0.0.1:8000/v1#qwen --teacher-terms apache-2.0 --book b < questions.jsonl",
+             "  retort label --teacher http://127.0.0.1:8000/v1#qwen --teacher-terms apache-2.0 --book b < questions.jsonl\n"
+             "  retort label --teacher a=one.gguf --teacher b=two.gguf --mix cascade:answered:1 < questions.jsonl",
   .flags = STAGE_ROWS_IN | STAGE_ROWS_OUT | STAGE_BOOK | STAGE_COMPUTE,
   .options = label_rows,
   .options_bytes = sizeof(struct label_options),
