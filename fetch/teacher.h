@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include "decode.h"
 #include "err.h"
+#include "form.h"
 #include "mem.h"
 #include "opt.h"
 #include "record.h"
@@ -41,6 +42,7 @@ struct question {
   struct span tools;       /* or {NULL,0} */
   uint32_t ordinal;        /* sample number: votes and best-of-n are different requests */
   struct sampling sampling; /* start from teacher_sampling */
+  struct form form;        /* what the answer must look like (its text lives as long as messages); {0} = anything */
   const struct record *row; /* what several teachers are chosen by (its id, --mix route:FIELD), or NULL; lives as long as messages */
   void *user;
 };

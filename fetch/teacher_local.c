@@ -147,6 +147,7 @@ static enum status local_body(const struct teacher *t, const struct question *q,
     TRY(buf_put(b, q->tools.p, q->tools.n, e));
   }
   TRY(teacher_put_parameters(&q->sampling, b, e));
+  TRY(form_put(&q->form, b, e));
   TRY(buf_putc(b, '}', e));
 out:
   return st;
@@ -187,6 +188,9 @@ static enum status prepare(struct teacher *t, struct ask *k, int *ok, struct err
   struct tokens *prompt = arena_calloc(k->a, 1, sizeof *prompt);
   unsigned char *mask = NULL;
   *ok = 0;
+  if (k->q.form.kind != FORM_FREE) {
+    return err_set(e, STATUS_USAGE, "a local teacher takes no answer form in this version; ask for the form in words and check it");
+  }
   if (prompt == NULL) {
     return err_nomem(e, sizeof *prompt);
   }

@@ -23,6 +23,11 @@ static enum status openai_body(const struct teacher *t, const struct question *q
     TRY(buf_put(b, q->tools.p, q->tools.n, e));
   }
   TRY(teacher_put_parameters(&q->sampling, b, e));
+  if (q->form.kind == FORM_SCHEMA) { /* choices and patterns have no member that every server knows: checked when they come back */
+    TRY(buf_puts(b, ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\",\"schema\":", e));
+    TRY(buf_put(b, q->form.text.p, q->form.text.n, e));
+    TRY(buf_puts(b, ",\"strict\":true}}", e));
+  }
   TRY(buf_putc(b, '}', e));
 out:
   return st;
