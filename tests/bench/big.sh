@@ -12,7 +12,7 @@ limit=${BIG_GB:-16}
 export LC_ALL=C
 mkdir -p "$out"
 cd "$out"
-trap 'rm -rf student student.gguf' EXIT
+trap 'rm -rf student student.gguf wide wide.gguf' EXIT
 [ -s model/config.json ] || python3 "$here/make_big.py" make model "${BIG_PARAMETERS:-3.2e9}"
 python3 "$here/make_big.py" rows 1 64 >rows.jsonl
 python3 "$here/make_big.py" rows 2 64 >cal.jsonl
@@ -35,4 +35,21 @@ python3 "$here/make_big.py" run "$limit" "$retort" export student -o student.ggu
 "$retort" inspect student.gguf
 python3 "$here/make_big.py" run "$limit" "$retort" score student.gguf --quiet <rows.jsonl >pruned.jsonl
 grep -q '"logprobs":\[-' pruned.jsonl
+# a single tensor above 4 GB, read from safetensors, written as GGUF and read again: the last rows lie beyond 2^32 bytes
+rm -rf wide wide.gguf
+python3 "$here/make_big.py" wide wide
+echo '{"id":"w","ids":[1099998,1099999,1099998,1099998,5]}' >wide.rows
+python3 "$here/make_big.py" run "$limit" "$retort" export wide -o wide.gguf --type f32 --teacher-terms apache-2.0 --quiet
+for m in wide wide.gguf; do
+  python3 "$here/make_big.py" run "$limit" "$retort" score "$m" --top 2 --quiet <wide.rows >wide.scores
+  python3 - "$m" <<'PY'
+import json, math, sys
+row = json.loads(open('wide.scores').readline())
+z = math.log(1_099_998 + math.exp(10.24) + math.exp(-10.24))
+want = [-10.24 - z, -10.24 - z, 10.24 - z, -z]  # +row to -row, -row to +row, +row to itself, +row to a zero row
+worst = max(abs(a - b) for a, b in zip(row['logprobs'], want))
+assert len(row['logprobs']) == 4 and worst < 1e-4, (row['logprobs'], want)
+print(f'big: {sys.argv[1]}: one tensor of 4.5 GB, log-probabilities within {worst:.1e} of the closed form')
+PY
+done
 echo "big: passed"

@@ -3,6 +3,7 @@
 """A random llama-shaped model in bfloat16 as several safetensors files (standard library only), and a runner that measures.
 
   make_big.py make DIR [PARAMETERS]     3.2 billion parameters by default: 6.4 GB in files of at most 2 GB
+  make_big.py wide DIR                  one float32 tensor of 4.5 GB (a vocabulary of 1,100,000), whose log-probabilities are known in closed form
   make_big.py rows N LENGTH             N rows of LENGTH token ids
   make_big.py run MAX_GB COMMAND...     runs it, prints seconds and peak resident memory, fails above MAX_GB
 """
@@ -85,6 +86,38 @@ def make(folder, parameters):
     print(f'{folder}: {total // 2:,} parameters, {layers} layers, {len(files)} files, {total / 1e9:.2f} GB', file=sys.stderr)
 
 
+def wide(folder):
+    """All rows of the embedding are 0 but the last two: +0.01 and -0.01 everywhere; every layer adds 0. So the state after row r's token
+    is +-1 everywhere, and a token's logit is +-10.24 for the two rows and 0 for all others. Written as a file with holes."""
+    vocab, hidden = 1_100_000, 1024
+    shapes_ = [('model.embed_tokens.weight', (vocab, hidden)), ('model.norm.weight', (hidden,))]
+    p = 'model.layers.0.'
+    shapes_ += [(p + n, s) for n, s in (('input_layernorm.weight', (hidden,)), ('post_attention_layernorm.weight', (hidden,)),
+                ('self_attn.q_proj.weight', (64, hidden)), ('self_attn.k_proj.weight', (64, hidden)), ('self_attn.v_proj.weight', (64, hidden)),
+                ('self_attn.o_proj.weight', (hidden, 64)), ('mlp.gate_proj.weight', (64, hidden)), ('mlp.up_proj.weight', (64, hidden)), ('mlp.down_proj.weight', (hidden, 64)))]
+    os.makedirs(folder, exist_ok=True)
+    head, offset = {}, 0
+    for n, s in shapes_:
+        head[n] = {'dtype': 'F32', 'shape': list(s), 'data_offsets': [offset, offset + 4 * count(s)]}
+        offset += 4 * count(s)
+    h = json.dumps(head, separators=(',', ':')).encode()
+    h += b' ' * (-len(h) % 8)
+    with open(os.path.join(folder, 'model.safetensors'), 'wb') as f:
+        f.write(struct.pack('<Q', len(h)) + h)
+        base = f.tell()
+        f.truncate(base + offset)
+        f.seek(base + 4 * (vocab - 2) * hidden)
+        f.write(struct.pack('<f', 0.01) * hidden + struct.pack('<f', -0.01) * hidden)
+        for n, s in shapes_:
+            if len(s) == 1:
+                f.seek(base + head[n]['data_offsets'][0])
+                f.write(struct.pack('<f', 1.0) * s[0])
+    with open(os.path.join(folder, 'config.json'), 'w') as f:
+        json.dump({'architectures': ['LlamaForCausalLM'], 'model_type': 'llama', 'dtype': 'float32', 'hidden_act': 'silu', 'hidden_size': hidden, 'intermediate_size': 64,
+                   'num_hidden_layers': 1, 'num_attention_heads': 1, 'num_key_value_heads': 1, 'head_dim': 64, 'vocab_size': vocab, 'max_position_embeddings': 64,
+                   'rms_norm_eps': 1e-12, 'tie_word_embeddings': True, 'bos_token_id': 1, 'eos_token_id': 2, 'rope_parameters': {'rope_type': 'default', 'rope_theta': 1e4}}, f)
+
+
 def run(limit_gb, command):
     t = time.time()
     code = subprocess.run(command, check=False).returncode
@@ -97,6 +130,8 @@ def run(limit_gb, command):
 if __name__ == '__main__':
     if sys.argv[1] == 'make':
         make(sys.argv[2], int(float(sys.argv[3])) if len(sys.argv) > 3 else 3_200_000_000)
+    elif sys.argv[1] == 'wide':
+        wide(sys.argv[2])
     elif sys.argv[1] == 'rows':
         r = random.Random(2)
         for i in range(int(sys.argv[2])):
