@@ -29,6 +29,8 @@ ca-certificates|TLS
 "
 tests="
 clang|second compiler and sanitizers
+g++|CUDA sources on the CPU (tests/cudasim)
+binutils|addr2line: source lines in its reports
 libclang-rt-14-dev|sanitizer run time of clang
 libcmocka-dev|unit tests
 jq|a foreign filter in the pipe tests
@@ -42,7 +44,7 @@ while IFS='|' read -r package why; do
   case $package in # a tool that came another way is as good
     python3) command -v python3 >/dev/null && continue ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
-    cmake | gcc | clang | make | unzip | jq | zstd) command -v "$package" >/dev/null && continue ;;
+    cmake | gcc | g++ | clang | make | unzip | jq | zstd) command -v "$package" >/dev/null && continue ;;
     ninja-build) command -v ninja >/dev/null && continue ;;
   esac
   printf 'setup: %-22s missing (%s)\n' "$package" "$why" >&2
