@@ -23,7 +23,7 @@ uint64_t book_time_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static int64_t monotonic_ns(void) {
+int64_t book_monotonic_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
@@ -76,7 +76,7 @@ enum status book_seg_new(struct book *b, const char *name, struct seg **out, str
     b->seg = s;
     b->cap_seg = cap;
   }
-  struct seg s = { .name = mem_strdup(name), .fd = -1 };
+  struct seg s = { .name = mem_strdup(name), .fd = -1, .grown_ns = book_monotonic_ns() };
   struct buf path = { 0 };
   enum status st = s.name ? buf_printf(&path, e, "%s/%s", b->path, name) : err_nomem(e, strlen(name));
   if (st != STATUS_OK) {
@@ -145,21 +145,29 @@ static enum status absorb(void *ctx, const struct seg_record *r, struct err *e) 
   switch (r->type) {
     case SEG_ANSWER:
       TRY(seg_payload_start(&x->src, &here, en.key, SEG_KEY, e));
+      book_claim_end(x->b, en.key, BOOK_ANY_SEG);
       return book_map_add(x->b, &en, e);
+    case SEG_FAILED:
+      TRY(seg_payload_start(&x->src, &here, en.key, SEG_KEY, e));
+      book_claim_end(x->b, en.key, x->seg);
+      return STATUS_OK;
+    case SEG_CLAIM:
+      TRY(seg_payload_start(&x->src, &here, en.key, SEG_KEY, e));
+      return book_claim_add(x->b, en.key, x->seg, e);
     case SEG_RESERVE: case SEG_SETTLE:
       TRY(seg_payload_start(&x->src, &here, p, 16, e));
       return book_money_add(x->b, r->type, seg_u64(p), seg_u64(p + 8), e);
     case SEG_NOTE: return book_note_add(x->b, x->seg, r, e);
-    default: return STATUS_OK; /* failed answers, and types of a later version */
+    default: return STATUS_OK; /* types of a later version */
   }
 out:
   return st;
 }
 
-static enum status scan_seg(struct book *b, size_t i, struct err *e) {
+enum status book_scan_seg(struct book *b, size_t i, struct err *e) {
   struct absorb x = { .b = b, .seg = (uint32_t)i };
   struct seg_report rep;
-  if (b->seg[i].own || b->seg[i].bad) return STATUS_OK; /* our own records were absorbed when they were put */
+  if (b->seg[i].own || b->seg[i].bad || b->seg[i].closed) return STATUS_OK; /* our own records were absorbed when they were put */
   struct stat info; /* thousands of segments do not grow any more: they are not even opened */
   if (b->seg[i].fd < 0 && stat(b->seg[i].path, &info) == 0 && (uint64_t)info.st_size == b->seg[i].scanned) return STATUS_OK;
   enum status st = book_source(b, i, &x.src, e);
@@ -175,6 +183,7 @@ static enum status scan_seg(struct book *b, size_t i, struct err *e) {
   if (rep.damaged_bytes)
     log_warn("'%s' byte %llu: %llu damaged bytes left out; see 'retort book verify'", b->seg[i].path, (unsigned long long)rep.damaged_at,
              (unsigned long long)rep.damaged_bytes);
+  if (rep.end > b->seg[i].scanned) b->seg[i].grown_ns = book_monotonic_ns();
   b->seg[i].scanned = rep.end;
   return STATUS_OK;
 }
@@ -190,8 +199,8 @@ enum status book_scan_all(struct book *b, struct err *e) {
     if (n < 8 || strncmp(ent->d_name, "seg-", 4) || strcmp(ent->d_name + n - 4, ".seg") || seg_find(b, ent->d_name)) continue;
     TRY(book_seg_new(b, ent->d_name, &s, e));
   }
-  for (size_t i = 0; i < b->n_seg; i++) TRY(scan_seg(b, i, e));
-  b->refreshed_ns = monotonic_ns();
+  for (size_t i = 0; i < b->n_seg; i++) TRY(book_scan_seg(b, i, e));
+  b->refreshed_ns = book_monotonic_ns();
 out:
   closedir(d);
   return st;
@@ -210,6 +219,7 @@ static enum status own_open(struct book *b, struct err *e) {
   for (char *p = host; *p; p++)
     if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '.')) *p = '-';
   uint64_t now = book_time_ns();
+again:
   snprintf(name, sizeof name, "seg-%016llx-%s-%ld-%s.seg", (unsigned long long)now, host, (long)getpid(), hex);
   enum status st = book_seg_new(b, name, &s, e);
   if (st != STATUS_OK) return st;
@@ -221,7 +231,18 @@ static enum status own_open(struct book *b, struct err *e) {
     b->n_seg--;
     return st;
   }
-  (void)flock(s->fd, LOCK_EX | LOCK_NB); /* says "somebody writes here" to book_compact; gone with the process */
+  /* Says "somebody writes here" to claims and book_compact; gone with the process. A compaction that found the file before
+   * the lock was ours has removed it: then another one. */
+  struct stat info;
+  while (flock(s->fd, LOCK_EX) != 0 && errno == EINTR) continue;
+  if (fstat(s->fd, &info) == 0 && info.st_nlink == 0) {
+    close(s->fd);
+    mem_free(s->name);
+    mem_free(s->path);
+    b->n_seg--;
+    now++;
+    goto again;
+  }
   s->own = 1;
   b->own = (int)(s - b->seg);
   b->flushed = b->durable = 0;
@@ -317,6 +338,7 @@ static void book_free(struct book *b) {
   mem_free(b->table);
   mem_free(b->money);
   mem_free(b->note);
+  mem_free(b->claim);
   buf_free(&b->out);
   pthread_mutex_destroy(&b->mu);
   pthread_cond_destroy(&b->synced);
@@ -403,7 +425,7 @@ enum status book_find(struct book *b, const unsigned char key[32], struct span b
   int in_index = 0;
   TRY(book_index_find(b, key, &from_index, &in_index, e));
   if (in_index && (!en || from_index.time_ns < en->time_ns)) en = &from_index; /* the earliest counts */
-  if (!en && monotonic_ns() - b->refreshed_ns > REFRESH_NS) { /* somebody else may have asked it meanwhile */
+  if (!en && book_monotonic_ns() - b->refreshed_ns > REFRESH_NS) { /* somebody else may have asked it meanwhile */
     TRY(book_scan_all(b, e));
     en = book_map_get(b, key);
   }

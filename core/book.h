@@ -36,6 +36,13 @@ MUST_USE enum status book_put(struct book *b, const unsigned char key[32], const
 MUST_USE enum status book_put_failed(struct book *b, const unsigned char key[32], const struct book_answer *ans, struct err *e);
 MUST_USE enum status book_commit(struct book *b, struct err *e); /* group commit of everything put so far */
 
+/* ---- claims ---- Before a question is asked it is claimed, so that no two processes of one book ask it at once. A claim ends with
+ * the answer, with a failure put by its owner, or with its owner's process. */
+enum { CLAIM_OURS = 1, CLAIM_ELSEWHERE, CLAIM_ANSWERED };
+struct book_claim { const unsigned char *key; int state; }; /* state is filled */
+/* OURS: ask it now. ELSEWHERE: another living process does; call again a little later. ANSWERED: book_find has it. */
+MUST_USE enum status book_claim(struct book *b, struct book_claim *c, size_t n, struct err *e);
+
 /* ---- money ---- reserved before a request is sent, settled after (micro-dollars); an unsettled one counts as spent.
  * The limit is of the whole book (all models, all processes, all time); UINT64_MAX = none. A reservation is durable when
  * the call returns; a settlement with the next commit. */

@@ -32,6 +32,7 @@ static enum status take(void *ctx, const struct seg_record *r, struct err *e) {
   struct span payload;
   struct err why = { STATUS_OK, "" };
   arena_reset(x->a);
+  if (r->type == SEG_CLAIM) return STATUS_OK; /* whoever claimed is gone */
   enum status st = seg_payload(&x->src, r, x->a, &payload, &why);
   if (st == STATUS_DATA || st == STATUS_CHECKSUM) {
     log_warn("dropped: %s", why.msg);

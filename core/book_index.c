@@ -84,6 +84,20 @@ out:
   return st;
 }
 
+static enum status take_claims(struct book *b, struct book_index *ix, struct err *e) {
+  enum status st = STATUS_OK;
+  sqlite3_stmt *q = NULL;
+  if (sqlite3_prepare_v2(ix->db, "SELECT segment, key FROM claims", -1, &q, NULL) != SQLITE_OK) TRY(sql_err(b, ix->db, e));
+  while (sqlite3_step(q) == SQLITE_ROW) {
+    int64_t id = sqlite3_column_int64(q, 0);
+    if (id < 0 || (size_t)id >= ix->n_seg || sqlite3_column_bytes(q, 1) != SEG_KEY) continue;
+    TRY(book_claim_add(b, sqlite3_column_blob(q, 1), ix->seg[id], e));
+  }
+out:
+  sqlite3_finalize(q);
+  return st;
+}
+
 enum status book_index_open(struct book *b, struct book_index **out, struct err *e) {
   enum status st = STATUS_OK;
   struct buf path = { 0 };
@@ -104,6 +118,7 @@ enum status book_index_open(struct book *b, struct book_index **out, struct err 
     TRY(sql_err(b, ix->db, e));
   TRY(take_segments(b, ix, e));
   TRY(take_notes(b, ix, e));
+  TRY(take_claims(b, ix, e));
   b->spent = (uint64_t)ask_int(ix->db, "SELECT coalesce(sum(coalesce(settled, reserved)), 0) FROM money", 0);
   *out = ix;
   ix = NULL;

@@ -10,7 +10,9 @@ struct seg {
   char *name, *path;
   int fd;           /* -1 while closed */
   int own, bad;     /* bad: head not of a book, said once */
+  int closed;       /* its writer is gone: it never grows again */
   uint64_t scanned; /* bytes absorbed */
+  int64_t probed_ns, grown_ns; /* monotonic time: last look for its writer; last growth seen */
 };
 
 struct entry { /* one journal answer */
@@ -20,6 +22,8 @@ struct entry { /* one journal answer */
 };
 
 struct money_row { uint64_t id, reserved, settled; int has_reserve, has_settle; };
+
+struct claim_row { unsigned char key[SEG_KEY]; uint32_t seg, used; };
 
 struct note_ref { uint32_t seg; struct seg_record rec; };
 
@@ -34,6 +38,8 @@ struct book {
   size_t n_table, cap_table;
   struct money_row *money;
   size_t n_money, cap_money;
+  struct claim_row *claim;
+  size_t n_claim, cap_claim;
   uint64_t spent; /* settled + reserved and not settled, micro-dollars */
   struct note_ref *note;
   size_t n_note, cap_note;
@@ -52,8 +58,14 @@ extern const char book_marker[], book_marker_text[];
 uint64_t book_time_ns(void);
 MUST_USE enum status book_source(struct book *b, size_t seg, struct seg_source *s, struct err *e);
 MUST_USE enum status book_seg_new(struct book *b, const char *name, struct seg **out, struct err *e);
+int64_t book_monotonic_ns(void);
 MUST_USE enum status book_note_add(struct book *b, uint32_t seg, const struct seg_record *r, struct err *e);
 MUST_USE enum status book_scan_all(struct book *b, struct err *e);
+MUST_USE enum status book_scan_seg(struct book *b, size_t seg, struct err *e);
+/* The lock of the whole folder: "look at everybody's records, add mine" in one step. *locked = 0 with STATUS_OK where the file
+ * system has no locks (said once). */
+MUST_USE enum status book_lock(struct book *b, int *locked, struct err *e);
+void book_unlock(struct book *b);
 MUST_USE enum status book_append(struct book *b, uint32_t type, const struct span *parts, size_t n, struct err *e);
 MUST_USE enum status book_flush(struct book *b, struct err *e); /* writes, does not sync */
 MUST_USE enum status book_sync(struct book *b, struct err *e);  /* group commit; gives mu back while it waits */
@@ -61,6 +73,10 @@ MUST_USE enum status book_sync(struct book *b, struct err *e);  /* group commit;
 MUST_USE enum status book_map_add(struct book *b, const struct entry *en, struct err *e); /* of equal keys the earlier time stays */
 const struct entry *book_map_get(const struct book *b, const unsigned char key[SEG_KEY]);
 MUST_USE enum status book_money_add(struct book *b, uint32_t type, uint64_t id, uint64_t micro_usd, struct err *e);
+
+#define BOOK_ANY_SEG UINT32_MAX
+MUST_USE enum status book_claim_add(struct book *b, const unsigned char *key, uint32_t seg, struct err *e);
+void book_claim_end(struct book *b, const unsigned char *key, uint32_t seg); /* of one segment, or of BOOK_ANY_SEG */
 
 /* Names of the segments in a book's folder, sorted (so by the time they were begun); no lock needed. */
 MUST_USE enum status book_segments(const char *path, struct arena *a, const char ***names, size_t *n, struct err *e);

@@ -7,8 +7,11 @@
 #include <sys/file.h>
 #include <unistd.h>
 #include "book_internal.h"
+#include "log.h"
 
-static enum status lock(struct book *b, struct err *e) {
+enum status book_lock(struct book *b, int *locked, struct err *e) {
+  static int said;
+  *locked = 0;
   if (b->lock_fd < 0) {
     struct buf path = { 0 };
     enum status st = buf_printf(&path, e, "%s/lock", b->path);
@@ -18,10 +21,17 @@ static enum status lock(struct book *b, struct err *e) {
     buf_free(&path);
     if (st != STATUS_OK) return st;
   }
-  while (flock(b->lock_fd, LOCK_EX) != 0)
-    if (errno != EINTR) return err_sys(e, STATUS_IO, "'%s/lock' cannot be locked", b->path);
+  while (flock(b->lock_fd, LOCK_EX) != 0) {
+    if (errno == EINTR) continue;
+    if (errno != ENOLCK && errno != ENOSYS && errno != EOPNOTSUPP) return err_sys(e, STATUS_IO, "'%s/lock' cannot be locked", b->path);
+    if (!said++) log_warn("'%s': this file system has no locks: processes that share the book may ask the same question twice", b->path);
+    return STATUS_OK;
+  }
+  *locked = 1;
   return STATUS_OK;
 }
+
+void book_unlock(struct book *b) { (void)flock(b->lock_fd, LOCK_UN); }
 
 enum status book_reserve(struct book *b, const char *model, uint64_t micro_usd, uint64_t limit_micro_usd, uint64_t *reservation,
                          struct err *e) {
@@ -30,8 +40,9 @@ enum status book_reserve(struct book *b, const char *model, uint64_t micro_usd, 
   int locked = 0;
   *reservation = 0;
   pthread_mutex_lock(&b->mu);
-  TRY(lock(b, e));
-  locked = 1;
+  TRY(book_lock(b, &locked, e));
+  if (!locked && limit_micro_usd != UINT64_MAX)
+    TRY(err_set(e, STATUS_IO, "'%s': a limit of money needs a file system with locks (flock); put the book on another one", b->path));
   TRY(book_scan_all(b, e));
   if (micro_usd > limit_micro_usd || b->spent > limit_micro_usd - micro_usd)
     TRY(err_set(e, STATUS_LIMIT, "the limit of %.6f USD is reached: %.6f are spent or reserved in '%s', this request needs up to %.6f",
@@ -47,7 +58,7 @@ enum status book_reserve(struct book *b, const char *model, uint64_t micro_usd, 
   TRY(book_flush(b, e));
   *reservation = id;
 out:
-  if (locked) (void)flock(b->lock_fd, LOCK_UN);
+  if (locked) book_unlock(b);
   if (st == STATUS_OK) st = book_sync(b, e);
   pthread_mutex_unlock(&b->mu);
   return st;

@@ -20,10 +20,11 @@ static const char schema[] =
   " length INTEGER NOT NULL, xxh3 INTEGER NOT NULL, meta TEXT NOT NULL);"
   "CREATE TABLE money (id INTEGER PRIMARY KEY, model TEXT, reserved INTEGER, settled INTEGER, tokens_in INTEGER,"
   " tokens_out INTEGER, time_ns INTEGER NOT NULL);"
+  "CREATE TABLE claims (key BLOB NOT NULL, segment INTEGER NOT NULL);"
   "CREATE TABLE notes (kind TEXT NOT NULL, time_ns INTEGER NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,"
   " length INTEGER NOT NULL, xxh3 INTEGER NOT NULL, json TEXT NOT NULL);";
 
-enum sql { SQL_SEGMENT, SQL_ANSWER, SQL_FAILED, SQL_RESERVE, SQL_SETTLE, SQL_NOTE, SQL_COUNT };
+enum sql { SQL_SEGMENT, SQL_ANSWER, SQL_FAILED, SQL_RESERVE, SQL_SETTLE, SQL_NOTE, SQL_CLAIM, SQL_COUNT };
 static const char *const sql_text[SQL_COUNT] = {
   "INSERT INTO segments VALUES (?1, ?2, ?3)",
   "INSERT INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (key) DO UPDATE SET segment = excluded.segment,"
@@ -35,7 +36,8 @@ static const char *const sql_text[SQL_COUNT] = {
   "INSERT INTO money (id, time_ns, settled, tokens_in, tokens_out) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE SET"
   " settled = coalesce(money.settled, excluded.settled), tokens_in = coalesce(money.tokens_in, excluded.tokens_in),"
   " tokens_out = coalesce(money.tokens_out, excluded.tokens_out)",
-  "INSERT INTO notes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+  "INSERT INTO notes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+  "INSERT INTO claims VALUES (?1, ?2)"
 };
 
 struct build {
@@ -90,6 +92,13 @@ static enum status add_money(struct build *x, const struct seg_record *r, struct
   return run(x, k, e);
 }
 
+static enum status add_claim(struct build *x, struct span payload, struct err *e) {
+  if (payload.n < SEG_KEY) return STATUS_OK;
+  sqlite3_bind_blob(x->q[SQL_CLAIM], 1, payload.p, SEG_KEY, SQLITE_STATIC);
+  sqlite3_bind_int64(x->q[SQL_CLAIM], 2, x->seg);
+  return run(x, SQL_CLAIM, e);
+}
+
 static enum status add_record(void *ctx, const struct seg_record *r, struct err *e) {
   struct build *x = ctx;
   struct span payload, kind, json;
@@ -108,6 +117,7 @@ static enum status add_record(void *ctx, const struct seg_record *r, struct err 
     case SEG_ANSWER: return add_answer(x, SQL_ANSWER, r, payload, e);
     case SEG_FAILED: return add_answer(x, SQL_FAILED, r, payload, e);
     case SEG_RESERVE: case SEG_SETTLE: return add_money(x, r, payload, e);
+    case SEG_CLAIM: return add_claim(x, payload, e);
     case SEG_NOTE: break;
     default: return STATUS_OK;
   }
@@ -178,6 +188,8 @@ enum status book_reindex(const char *path, struct err *e) {
     if (!seg) TRY(err_nomem(e, 0));
     TRY(add_segment(&x, seg, names[i], e));
   }
+  TRY(exec(&x, "DELETE FROM claims WHERE key IN (SELECT key FROM answers) OR EXISTS"
+               " (SELECT 1 FROM failed WHERE failed.key = claims.key AND failed.segment = claims.segment);", e)); /* what is left is open */
   snprintf(version, sizeof version, "PRAGMA user_version = %d; COMMIT;", BOOK_INDEX_VERSION);
   TRY(exec(&x, version, e));
   for (int k = 0; k < SQL_COUNT; k++) sqlite3_finalize(x.q[k]), x.q[k] = NULL;

@@ -11,7 +11,7 @@
 
 enum { SEG_HEAD = 32, SEG_RECORD_HEAD = 40, SEG_KEY = 32 };
 #define SEG_PAYLOAD_MAX ((uint64_t)1 << 32)
-enum seg_type { SEG_ANSWER = 1, SEG_FAILED = 2, SEG_RESERVE = 3, SEG_SETTLE = 4, SEG_NOTE = 5, SEG_TYPES };
+enum seg_type { SEG_ANSWER = 1, SEG_FAILED = 2, SEG_RESERVE = 3, SEG_SETTLE = 4, SEG_NOTE = 5, SEG_CLAIM = 6, SEG_TYPES };
 
 /* Where bytes come from: a file descriptor, or memory when fd is -1 (tests, fuzzing). */
 struct seg_source { int fd; const unsigned char *p; uint64_t bytes; const char *name; };

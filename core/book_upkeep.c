@@ -58,8 +58,8 @@ static enum status verify_segment(const char *path, const char *name, struct ver
     if (e) *e = why;
     goto out;
   }
-  TRY(buf_printf(v->report, e, "%s: %" PRIu64 " records (%" PRIu64 " answers, %" PRIu64 " failed, %" PRIu64 " reserved, %" PRIu64 " settled, %" PRIu64 " notes)",
-                 name, rep.records, v->count[SEG_ANSWER], v->count[SEG_FAILED], v->count[SEG_RESERVE], v->count[SEG_SETTLE], v->count[SEG_NOTE]));
+  TRY(buf_printf(v->report, e, "%s: %" PRIu64 " records (%" PRIu64 " answers, %" PRIu64 " failed, %" PRIu64 " reserved, %" PRIu64 " settled, %" PRIu64 " notes, %" PRIu64 " claims)",
+                 name, rep.records, v->count[SEG_ANSWER], v->count[SEG_FAILED], v->count[SEG_RESERVE], v->count[SEG_SETTLE], v->count[SEG_NOTE], v->count[SEG_CLAIM]));
   if (rep.torn_bytes) TRY(buf_printf(v->report, e, ", last record torn (%" PRIu64 " bytes, never committed; or being written now)", rep.torn_bytes));
   if (rep.damaged_bytes) {
     v->bad++;

@@ -45,6 +45,7 @@ struct question {
   struct form form;        /* what the answer must look like (its text lives as long as messages); {0} = anything */
   const struct record *row; /* what several teachers are chosen by (its id, --mix route:FIELD), or NULL; lives as long as messages */
   void *user;
+  struct span body;        /* the exact request when it is known already (asked again from the book), else {NULL,0} */
 };
 struct usage { /* as the teacher counted; known = 0 when it did not */
   uint64_t in_tok, cached_tok, out_tok; /* cached_tok: the part of in_tok that the server had seen before */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What teacher.c (journal, order, terms) and the dialects (teacher_*.c) share. "Things to do to add a dialect": write
- * teacher_NAME.c with a `const struct dialect dialect_NAME`, add it to the table in teacher_open.c; it needs open, body, parse, run. */
+ * What teacher_open.c (terms), teacher_window.c (journal, claims, order) and the dialects (teacher_*.c) share. "Things to do to add a
+ * dialect": write teacher_NAME.c with a `const struct dialect dialect_NAME`, add it to the table in teacher_open.c; it needs open,
+ * body, parse, run. */
 #ifndef FETCH_TEACHER_DIALECT_H
 #define FETCH_TEACHER_DIALECT_H
 #include "book.h"
@@ -14,10 +15,12 @@ struct ask {
   unsigned char key[32];
   struct arena *a;       /* memory of this question and its answer; the dialect may use it too */
   void *dialect;         /* the dialect's own, reset to NULL before each pull */
-  /* teacher.c's: */
+  /* teacher_window.c's: */
   int state;
   int followers;         /* same question further back in the window waits for this one */
   struct ask *leader;
+  struct ask *next;      /* of one of the lists of struct teacher */
+  struct ask *chain;     /* of one bucket of the window's keys */
   struct span answer;    /* journal form */
   struct answer out;
 };
@@ -60,12 +63,19 @@ struct teacher {
   struct ask **ring;             /* window, oldest first */
   size_t ring_n, ring_head, ring_cap;
   size_t window_bytes;
-  struct ask *spare;             /* finished asks, chained through leader, used again */
-  int ended, uncommitted;
+  struct ask **bucket;           /* what is in the window, by key */
+  struct ask *hand, *hand_last;  /* claimed, not yet handed out */
+  struct ask *put;               /* answered, not yet passed on or committed */
+  struct ask *spare;             /* finished asks, used again */
+  size_t pull_ahead;             /* the dialect can take so many questions now (claimed together); 0 = 1 */
+  size_t n_elsewhere;            /* questions that other processes of the book are asking */
+  double elsewhere_looked, elsewhere_since;
+  int ended, uncommitted, elsewhere_told;
 };
 
-/* *got = 1: *ask is to be asked; 0: no more, ever; -1: none now (input would block with wait = 0, or the window is full: call
- * teacher_turn and ask again after some answers). Questions that the journal answers are not handed out. */
+/* *got = 1: *ask is to be asked; 0: no more, ever; -1: none now (input would block with wait = 0, the window is full, or
+ * other processes are asking what is left: call teacher_turn, sleep a little, ask again). Questions that the journal answers are not
+ * handed out. */
 MUST_USE enum status teacher_pull(struct teacher *t, int wait, struct ask **ask, int *got, struct err *e);
 /* answer: journal form, copied. STATUS_DATA when it does not parse (the ask stays open: ask again or fail it). meta: JSON for the book. */
 MUST_USE enum status teacher_answered(struct teacher *t, struct ask *ask, struct span answer, struct span meta, struct err *e);
@@ -73,8 +83,12 @@ MUST_USE enum status teacher_answered(struct teacher *t, struct ask *ask, struct
 MUST_USE enum status teacher_take(struct teacher *t, struct ask *ask, struct span answer, struct err *e);
 MUST_USE enum status teacher_keep(struct teacher *t, struct ask *ask, struct span meta, struct err *e);
 void teacher_failed(struct teacher *t, struct ask *ask, enum status why, const char *reason);
+/* 1 when a pull would read input: worth waking up for. */
+int teacher_wants_input(const struct teacher *t);
 /* Commits what was answered and passes on in order what can be; may sleep on a full pipe. */
 MUST_USE enum status teacher_turn(struct teacher *t, struct err *e);
+
+void teacher_window_drop(struct teacher *t); /* for teacher_close */
 
 /* {"temperature":0.7,...} with what differs from plain greedy decoding; max_tokens and seed always. */
 MUST_USE enum status teacher_put_sampling(const struct sampling *s, struct buf *out, struct err *e);

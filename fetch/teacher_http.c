@@ -372,10 +372,11 @@ static enum status take_more(struct engine *s, int *want, int *ended, struct err
     if (busy >= t->o.concurrency || s->spare == NULL) {
       return STATUS_OK;
     }
+    t->pull_ahead = (size_t)(t->o.concurrency - busy);
     TRY(teacher_pull(t, busy + s->n_waiting == 0 && t->ring_n == 0, &ask, &got, e));
     if (got <= 0) {
       *ended = got == 0;
-      *want = got < 0 && t->ring_n < t->ring_cap;
+      *want = teacher_wants_input(t);
       return STATUS_OK;
     }
     struct flight *f = s->spare;
@@ -419,7 +420,7 @@ enum status http_teacher_run(struct teacher *t, struct err *e)
     if (ended && http_in_flight(s->http) == 0 && s->n_waiting == 0) {
       break;
     }
-    int idle = http_in_flight(s->http) == 0 && s->n_waiting == 0;
+    int idle = http_in_flight(s->http) == 0 && s->n_waiting == 0 && t->n_elsewhere == 0;
     TRY(http_turn(s->http, idle && !want ? 0 : (int)(until * 1000) + 1, want ? STDIN_FILENO : -1, landed, s, e));
     TRY(teacher_turn(t, e));
   }

@@ -16,6 +16,7 @@
 
 #define ROUND_BATCHES 16  /* questions gathered for one turn of the lease, in batches: keeps the batch full to its end */
 #define GATHER_WAIT_MS 2000 /* with some questions gathered, how long to wait for more */
+#define ELSEWHERE_WAIT_MS 250
 #define PASS_ON_EVERY 0.5 /* seconds between answers passed on in the middle of a round */
 
 struct local {
@@ -231,6 +232,7 @@ static enum status gather(struct teacher *t, struct err *e)
   while (!l->ended && l->queue_n < l->queue_cap) {
     struct ask *k = NULL;
     int got, ok;
+    t->pull_ahead = l->queue_cap - l->queue_n;
     TRY(teacher_pull(t, l->queue_n == 0, &k, &got, e));
     if (got == 1) {
       TRY(prepare(t, k, &ok, e));
@@ -240,13 +242,19 @@ static enum status gather(struct teacher *t, struct err *e)
       continue;
     }
     l->ended = got == 0;
-    int full = t->ring_n == t->ring_cap;
+    int more = teacher_wants_input(t); /* else stdin would be readable for ever */
     TRY(teacher_turn(t, e)); /* answers from the book may stand in front */
     if (got < 0 && l->queue_n > 0) {
       struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
-      if (full || poll(&p, 1, GATHER_WAIT_MS) == 0) {
+      if (!more || poll(&p, 1, GATHER_WAIT_MS) == 0) {
         break;
       }
+      if (stop_requested()) {
+        return err_set(e, STATUS_STOPPED, "stopped by a signal");
+      }
+    } else if (got < 0 && t->n_elsewhere > 0) { /* another process works on all that is left */
+      struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
+      (void)poll(&p, teacher_wants_input(t), ELSEWHERE_WAIT_MS);
       if (stop_requested()) {
         return err_set(e, STATUS_STOPPED, "stopped by a signal");
       }
@@ -271,6 +279,7 @@ static enum status give_job(void *ctx, struct decode_job *job, int *got, struct 
   }
   while (k == NULL && !l->ended) { /* top up with what is there already */
     int have, ok = 0;
+    t->pull_ahead = (size_t)t->o.batch;
     TRY(teacher_pull(t, 0, &k, &have, e));
     if (have != 1) {
       l->ended = have == 0;

@@ -3,26 +3,7 @@
 # `retort label` against a loopback server (mock_teacher.py) that fails on purpose: all faults at 30 %, order, kill -9 and the same
 # command again, a key that must not be seen anywhere, terms, a server that is not there, replay from the book.
 set -uo pipefail
-work=$(mktemp -d)
-mock=0
-trap '[ $mock != 0 ] && kill $mock 2>/dev/null; rm -rf "$work"' EXIT
-cd "$work"
-export RETORT_RUN="$work/run"
-unset OPENAI_API_KEY RETORT_BOOK
-bad=0
-no() { echo "FAIL: $1"; bad=1; }
-port=
-start_mock() { # OPTIONS...
-  for port in $(python3 -c 'import random; print(*random.sample(range(20000, 60000), 8))'); do
-    python3 "$RETORT_SOURCE/tests/net/mock_teacher.py" "$port" "$@" >mock.out 2>&1 &
-    mock=$!
-    for _ in $(seq 300); do grep -q ready mock.out && return 0; kill -0 $mock 2>/dev/null || break; sleep 0.1; done
-  done
-  echo "FAIL: no mock server: $(cat mock.out)"; exit 1
-}
-stop_mock() { kill $mock 2>/dev/null; wait $mock 2>/dev/null; mock=0; }
-stat() { python3 -c "import json, sys, urllib.request; print(json.load(urllib.request.urlopen('http://127.0.0.1:$port/stats'))['$1'])"; }
-T() { echo "http://127.0.0.1:$port/v1#mock"; }
+. "$RETORT_SOURCE/tests/net/lib.bash"
 python3 -c '
 import json
 print(json.dumps({"id": "twin", "messages": [{"role": "user", "content": "question 0 \u65e5"}]}, ensure_ascii=False))

@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The window of questions on their way: journal first, then a claim (so that no other process of the book asks the same), then the
+ * dialect; answers go on in the order of the questions, each only after it was committed to the book. */
+#include <time.h>
+#include "hash.h"
+#include "json.h"
+#include "log.h"
+#include "teacher_dialect.h"
+
+#define WINDOW_ROWS 4096
+#define WINDOW_BYTES ((size_t)32 << 20)
+#define BUCKETS 8192         /* of the window's keys; a power of two */
+#define CLAIMS_AT_ONCE 64
+#define ELSEWHERE_EVERY 0.25 /* seconds between looks at questions that other processes are asking */
+#define TELL_AFTER 10.0      /* seconds of waiting for another process before it is said */
+
+/* NEW: pulled. OURS: claimed, to be handed out. ELSEWHERE: another process asks it. PUT: answered, not yet committed. */
+enum { ASK_NEW, ASK_OURS, ASK_ELSEWHERE, ASK_FLIGHT, ASK_PUT, ASK_READY, ASK_FOLLOWS };
+
+static void ask_free(struct ask *k)
+{
+  if (k != NULL) {
+    buf_free(&k->body);
+    arena_free(k->a);
+    mem_free(k);
+  }
+}
+
+void teacher_window_drop(struct teacher *t)
+{
+  for (; t->ring_n > 0; t->ring_n--) {
+    ask_free(t->ring[t->ring_head]);
+    t->ring_head = (t->ring_head + 1) % t->ring_cap;
+  }
+  while (t->spare != NULL) {
+    struct ask *next = t->spare->next;
+    ask_free(t->spare);
+    t->spare = next;
+  }
+  mem_free(t->ring);
+  mem_free(t->bucket);
+  t->ring = NULL;
+  t->bucket = NULL;
+  t->hand = t->hand_last = t->put = NULL;
+  t->window_bytes = 0;
+}
+
+static struct ask *window_at(const struct teacher *t, size_t i)
+{
+  return t->ring[(t->ring_head + i) % t->ring_cap];
+}
+
+static enum status new_ask(struct teacher *t, struct ask **out, struct err *e)
+{
+  struct ask *k = t->spare;
+  if (k != NULL) {
+    t->spare = k->next;
+    struct arena *a = k->a;
+    struct buf body = k->body;
+    *k = (struct ask){ .a = a, .body = body };
+    buf_clear(&k->body);
+    arena_reset(a);
+  } else {
+    k = mem_calloc(1, sizeof *k);
+    if (k == NULL || (k->a = arena_new(0)) == NULL) {
+      ask_free(k);
+      return err_nomem(e, sizeof *k);
+    }
+  }
+  *out = k;
+  return STATUS_OK;
+}
+
+static void keep_spare(struct teacher *t, struct ask *k)
+{
+  if (k->body.cap > 65536) {
+    ask_free(k);
+    return;
+  }
+  k->next = t->spare;
+  t->spare = k;
+}
+
+static size_t ask_bytes(const struct ask *k)
+{
+  return k->body.n + k->answer.n + sizeof *k;
+}
+
+/* Takes journal bytes as the answer of k; they are parsed from a copy in k's arena. */
+static enum status take_answer(struct teacher *t, struct ask *k, struct span answer, int from_book, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct buf b = { 0 };
+  char *copy = arena_strndup(k->a, answer.p, answer.n);
+  if (copy == NULL) {
+    return err_nomem(e, answer.n);
+  }
+  struct span own = { copy, answer.n };
+  k->out = (struct answer){ 0 };
+  TRY(t->body_of->parse(t, own, &k->q, k->a, &k->out, e));
+  TRY(teacher_put_sampling(&k->q.sampling, &b, e));
+  char *sampling = arena_strndup(k->a, b.p, b.n);
+  if (sampling == NULL) {
+    st = err_nomem(e, b.n);
+    goto out;
+  }
+  k->out.sampling_json = (struct span){ sampling, b.n };
+  k->out.from_book = from_book;
+  t->window_bytes += own.n;
+  k->answer = own;
+out:
+  buf_free(&b);
+  return st;
+}
+
+/* ---- the same question twice in one window ---- */
+
+static struct ask **bucket_of(const struct teacher *t, const unsigned char *key)
+{
+  return &t->bucket[(key[0] | (size_t)key[1] << 8) & (BUCKETS - 1)];
+}
+
+static void out_of_bucket(struct teacher *t, struct ask *k)
+{
+  struct ask **p = bucket_of(t, k->key);
+  while (*p != NULL && *p != k) {
+    p = &(*p)->chain;
+  }
+  if (*p == k) {
+    *p = k->chain;
+  }
+}
+
+static void take_failure(struct ask *k, const struct ask *from)
+{
+  k->out = (struct answer){ .failed = from->out.failed, .reason = from->out.reason, .finish = "" };
+}
+
+/* A question that is in the window already is not asked twice: the younger one waits for the older one. */
+static enum status follow_same(struct teacher *t, struct ask *k, int *followed, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct ask *older = *bucket_of(t, k->key);
+  while (older != NULL && (memcmp(older->key, k->key, 32) != 0 || older->body.n != k->body.n || memcmp(older->body.p, k->body.p, k->body.n) != 0)) {
+    older = older->chain;
+  }
+  *followed = older != NULL;
+  if (older == NULL) {
+    struct ask **head = bucket_of(t, k->key);
+    k->chain = *head;
+    *head = k;
+  } else if (older->state != ASK_READY) {
+    k->state = ASK_FOLLOWS;
+    k->leader = older;
+    older->followers++;
+  } else if (older->out.failed != STATUS_OK) {
+    take_failure(k, older);
+    k->state = ASK_READY;
+  } else {
+    TRY(take_answer(t, k, older->answer, 1, e));
+    k->state = ASK_READY;
+    t->from_book++;
+  }
+out:
+  return st;
+}
+
+static enum status wake_followers(struct teacher *t, struct ask *leader, struct err *e)
+{
+  enum status st = STATUS_OK;
+  for (size_t i = 0; i < t->ring_n && leader->followers > 0; i++) {
+    struct ask *k = window_at(t, i);
+    if (k->state != ASK_FOLLOWS || k->leader != leader) {
+      continue;
+    }
+    leader->followers--;
+    k->leader = NULL;
+    k->state = ASK_READY;
+    if (leader->out.failed != STATUS_OK) {
+      take_failure(k, leader);
+    } else {
+      TRY(take_answer(t, k, leader->answer, 1, e));
+      t->from_book++;
+    }
+  }
+out:
+  return st;
+}
+
+/* ---- journal and claims ---- */
+
+static void set_put(struct teacher *t, struct ask *k)
+{
+  k->state = ASK_PUT;
+  k->next = t->put;
+  t->put = k;
+}
+
+static enum status look_up(struct teacher *t, struct ask *k, int *found, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct book_answer ans;
+  struct err own = { 0 };
+  *found = 0;
+  if (t->book == NULL) {
+    return STATUS_OK;
+  }
+  TRY(book_find(t->book, k->key, (struct span){ k->body.p, k->body.n }, k->a, &ans, found, e));
+  if (*found) {
+    st = take_answer(t, k, ans.answer, 1, &own);
+    if (st == STATUS_DATA) { /* recorded by another version: ask again */
+      log_warn("the book holds an answer that cannot be read (%s); it is asked again", own.msg);
+      *found = 0;
+      return STATUS_OK;
+    }
+    if (st != STATUS_OK) {
+      return err_set(e, st, "%s", own.msg);
+    }
+    set_put(t, k); /* the next turn passes it on, and wakes who follows */
+    t->from_book++;
+  }
+out:
+  return st;
+}
+
+static void to_hand(struct teacher *t, struct ask *k)
+{
+  k->state = ASK_OURS;
+  k->next = NULL;
+  if (t->hand == NULL) {
+    t->hand = k;
+  } else {
+    t->hand_last->next = k;
+  }
+  t->hand_last = k;
+}
+
+/* New ones and those that others were asking: claimed, answered meanwhile, or (still) asked elsewhere. */
+static enum status claim(struct teacher *t, struct ask **list, size_t n, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct book_claim c[CLAIMS_AT_ONCE];
+  if (n == 0) {
+    return STATUS_OK;
+  }
+  for (size_t i = 0; i < n; i++) {
+    c[i] = (struct book_claim){ list[i]->key, CLAIM_OURS };
+  }
+  if (t->book != NULL && t->d != &dialect_replay) {
+    TRY(book_claim(t->book, c, n, e));
+  }
+  for (size_t i = 0; i < n; i++) {
+    struct ask *k = list[i];
+    int found = 0;
+    if (c[i].state == CLAIM_ELSEWHERE) {
+      t->n_elsewhere += k->state == ASK_NEW;
+      k->state = ASK_ELSEWHERE;
+      continue;
+    }
+    t->n_elsewhere -= k->state == ASK_ELSEWHERE;
+    if (c[i].state == CLAIM_ANSWERED) {
+      TRY(look_up(t, k, &found, e));
+    }
+    if (!found) {
+      to_hand(t, k);
+    }
+  }
+out:
+  return st;
+}
+
+static enum status look_elsewhere(struct teacher *t, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct ask *list[CLAIMS_AT_ONCE];
+  size_t n = 0, left = t->n_elsewhere;
+  double now = clock_seconds();
+  if (left == 0) {
+    t->elsewhere_since = 0;
+    return STATUS_OK;
+  }
+  if (now - t->elsewhere_looked < ELSEWHERE_EVERY) {
+    return STATUS_OK;
+  }
+  t->elsewhere_looked = now;
+  t->elsewhere_since = t->elsewhere_since > 0 ? t->elsewhere_since : now;
+  if (now - t->elsewhere_since > TELL_AFTER && !t->elsewhere_told) {
+    log_info("waiting for %zu answers that another process of this book is asking for", left);
+    t->elsewhere_told = 1;
+  }
+  for (size_t i = 0; i < t->ring_n && left > 0; i++) {
+    if (window_at(t, i)->state != ASK_ELSEWHERE) {
+      continue;
+    }
+    left--;
+    list[n++] = window_at(t, i);
+    if (n == CLAIMS_AT_ONCE) {
+      TRY(claim(t, list, n, e));
+      n = 0;
+    }
+  }
+  TRY(claim(t, list, n, e));
+out:
+  return st;
+}
+
+/* ---- pulling ---- */
+
+/* One question into the window; *k = NULL when it needs no asking (journal, or the same one is on its way). */
+static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *got, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct ask *k = NULL;
+  int found = 0;
+  *out = NULL;
+  TRY(new_ask(t, &k, e));
+  st = t->next(t->ctx, wait, &k->q, got, e);
+  if (st == STATUS_OK && *got == 1) {
+    st = k->q.body.p != NULL ? buf_put(&k->body, k->q.body.p, k->q.body.n, e) : t->body_of->body(t, &k->q, &k->body, e);
+  }
+  if (st != STATUS_OK || *got != 1) {
+    keep_spare(t, k);
+    return st;
+  }
+  book_key((struct span){ t->identity, strlen(t->identity) }, (struct span){ k->body.p, k->body.n }, k->q.ordinal, k->key);
+  k->state = ASK_NEW;
+  t->ring[(t->ring_head + t->ring_n++) % t->ring_cap] = k;
+  t->window_bytes += ask_bytes(k);
+  TRY(follow_same(t, k, &found, e));
+  if (!found) {
+    TRY(look_up(t, k, &found, e));
+  }
+  *out = found ? NULL : k;
+out:
+  return st;
+}
+
+/* Reads ahead as many questions as the dialect can take, so that they are claimed in one go. */
+static enum status fill(struct teacher *t, int wait, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct ask *list[CLAIMS_AT_ONCE];
+  size_t n = 0, most = t->pull_ahead < 1 ? 1 : t->pull_ahead > CLAIMS_AT_ONCE ? CLAIMS_AT_ONCE : t->pull_ahead;
+  while (!t->ended && n < most && t->ring_n < t->ring_cap && (t->ring_n == 0 || t->window_bytes <= WINDOW_BYTES)) {
+    int got = 0;
+    st = pull_one(t, wait, &list[n], &got, e);
+    if (st != STATUS_OK || got != 1) {
+      t->ended = st == STATUS_OK && got == 0;
+      break;
+    }
+    n += list[n] != NULL;
+    wait = 0; /* something can be asked or passed on: no sleeping on input before that */
+  }
+  if (st == STATUS_OK) {
+    st = claim(t, list, n, e);
+  }
+  return st;
+}
+
+enum status teacher_pull(struct teacher *t, int wait, struct ask **out, int *got, struct err *e)
+{
+  enum status st = STATUS_OK;
+  *got = 0;
+  TRY(look_elsewhere(t, e));
+  if (t->hand == NULL) {
+    TRY(fill(t, wait && t->n_elsewhere == 0, e));
+  }
+  if (t->hand == NULL) {
+    *got = t->ended && t->n_elsewhere == 0 ? 0 : -1;
+    goto out;
+  }
+  struct ask *k = t->hand;
+  t->hand = k->next;
+  k->next = NULL;
+  k->state = ASK_FLIGHT;
+  t->asked++;
+  *out = k;
+  *got = 1;
+out:
+  return st;
+}
+
+int teacher_wants_input(const struct teacher *t)
+{
+  return !t->ended && t->ring_n < t->ring_cap && (t->ring_n == 0 || t->window_bytes <= WINDOW_BYTES);
+}
+
+/* ---- giving back ---- */
+
+enum status teacher_take(struct teacher *t, struct ask *k, struct span answer, struct err *e)
+{
+  return take_answer(t, k, answer, 0, e);
+}
+
+enum status teacher_keep(struct teacher *t, struct ask *k, struct span meta, struct err *e)
+{
+  if (t->book != NULL) {
+    struct book_answer ans = { { k->body.p, k->body.n }, k->answer, meta };
+    enum status st = book_put(t->book, k->key, &ans, e);
+    if (st != STATUS_OK) {
+      return st == STATUS_DATA ? err_set(e, STATUS_IO, "the book could not take an answer") : st;
+    }
+    t->uncommitted++;
+  }
+  set_put(t, k);
+  return STATUS_OK;
+}
+
+enum status teacher_answered(struct teacher *t, struct ask *k, struct span answer, struct span meta, struct err *e)
+{
+  enum status st = teacher_take(t, k, answer, e);
+  return st == STATUS_OK ? teacher_keep(t, k, meta, e) : st;
+}
+
+/* The book keeps the question and why it failed, for `retort book retry`; it also ends the claim. */
+static enum status note_failure(struct teacher *t, struct ask *k, const char *reason, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct buf meta = { 0 };
+  TRY(buf_puts(&meta, "{\"identity\":", e));
+  TRY(json_put_cstr(&meta, t->identity, e));
+  TRY(buf_printf(&meta, e, ",\"ordinal\":%u,\"reason\":", k->q.ordinal));
+  TRY(json_put_cstr(&meta, reason, e));
+  TRY(buf_printf(&meta, e, ",\"time\":%lld}", (long long)time(NULL)));
+  struct book_answer ans = { { k->body.p, k->body.n }, { "", 0 }, { meta.p, meta.n } };
+  TRY(book_put_failed(t->book, k->key, &ans, e));
+  t->uncommitted++;
+out:
+  buf_free(&meta);
+  return st;
+}
+
+void teacher_failed(struct teacher *t, struct ask *k, enum status why, const char *reason)
+{
+  struct err own = { 0 };
+  k->out = (struct answer){ .failed = why, .reason = reason, .finish = "" };
+  set_put(t, k);
+  if (t->book != NULL && t->d != &dialect_replay && note_failure(t, k, reason, &own) != STATUS_OK) {
+    log_error("a failed question could not be noted in the book: %s", own.msg); /* the next commit says so too, and ends the run */
+  }
+}
+
+enum status teacher_turn(struct teacher *t, struct err *e)
+{
+  enum status st = STATUS_OK;
+  if (t->uncommitted > 0) {
+    TRY(book_commit(t->book, e));
+    t->uncommitted = 0;
+  }
+  while (t->put != NULL) {
+    struct ask *k = t->put;
+    t->put = k->next;
+    k->state = ASK_READY;
+    TRY(wake_followers(t, k, e));
+  }
+  while (t->ring_n > 0 && window_at(t, 0)->state == ASK_READY) {
+    struct ask *k = window_at(t, 0);
+    TRY(t->done(t->ctx, &k->q, &k->out, e));
+    out_of_bucket(t, k);
+    t->ring_head = (t->ring_head + 1) % t->ring_cap;
+    t->ring_n--;
+    size_t bytes = ask_bytes(k);
+    t->window_bytes -= bytes < t->window_bytes ? bytes : t->window_bytes;
+    keep_spare(t, k);
+  }
+out:
+  return st;
+}
+
+enum status teacher_run(struct teacher *t, question_next next, answer_done done, void *ctx, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct err own = { 0 };
+  t->next = next;
+  t->done = done;
+  t->ctx = ctx;
+  t->ended = t->uncommitted = 0;
+  t->ring_n = t->ring_head = 0;
+  t->n_elsewhere = 0;
+  t->elsewhere_since = t->elsewhere_looked = 0;
+  t->hand = t->hand_last = t->put = NULL;
+  t->ring_cap = WINDOW_ROWS;
+  t->ring = mem_calloc(t->ring_cap, sizeof *t->ring);
+  t->bucket = mem_calloc(BUCKETS, sizeof *t->bucket);
+  if (t->ring == NULL || t->bucket == NULL) {
+    st = err_nomem(e, t->ring_cap * sizeof *t->ring);
+    goto out;
+  }
+  st = t->d->run(t, e);
+  if (st == STATUS_OK) {
+    st = teacher_turn(t, e);
+  } else if (t->uncommitted > 0 && book_commit(t->book, &own) != STATUS_OK) { /* what was paid for is kept, whatever went wrong */
+    log_error("answers of the last moment could not be kept: %s", own.msg);
+  }
+out:
+  teacher_window_drop(t);
+  return st;
+}
