@@ -246,7 +246,7 @@ static enum status claim(struct teacher *t, struct ask **list, size_t n, struct 
   for (size_t i = 0; i < n; i++) {
     c[i] = (struct book_claim){ list[i]->key, CLAIM_OURS };
   }
-  if (t->book != NULL && t->d != &dialect_replay) {
+  if (t->book != NULL && !t->d->unrecorded) {
     TRY(book_claim(t->book, c, n, e));
   }
   for (size_t i = 0; i < n; i++) {
@@ -435,7 +435,7 @@ void teacher_failed(struct teacher *t, struct ask *k, enum status why, const cha
   struct err own = { 0 };
   k->out = (struct answer){ .failed = why, .reason = reason, .finish = "" };
   set_put(t, k);
-  if (t->book != NULL && t->d != &dialect_replay && note_failure(t, k, reason, &own) != STATUS_OK) {
+  if (t->book != NULL && !t->d->unrecorded && note_failure(t, k, reason, &own) != STATUS_OK) {
     log_error("a failed question could not be noted in the book: %s", own.msg); /* the next commit says so too, and ends the run */
   }
 }
