@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Storage types and the contract string. Used by every back end and by readers of weight files; no tensor work here. */
+ * Storage types. Used by every back end (plugins compile it too) and by readers of weight files; no tensor work here. */
 #include "kernel.h"
-
-#include <stdio.h>
 
 static const struct {
   const char *name;
@@ -19,9 +17,3 @@ int64_t dtype_block(enum dtype t) { return types[t].block; }
 size_t dtype_bytes(enum dtype t, int64_t n) { return (size_t)(n / types[t].block) * (size_t)types[t].bytes; }
 
 const char *dtype_name(enum dtype t) { return types[t].name; }
-
-const char *kernel_contract(void) {
-  static _Thread_local char text[64];
-  snprintf(text, sizeof text, "%s-%d-%s", kernels_cpu()->name, KERNEL_CONTRACT, kernels_cpu()->isa);
-  return text;
-}

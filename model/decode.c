@@ -27,7 +27,8 @@ struct decoder {
   struct kv_layout layout;
   struct run *prefill, *step;
   struct stream *stream;        /* (max_batch) */
-  float *hidden, *logits;       /* (max_batch, hidden), (max_batch, vocab) */
+  float *hidden, *projected;    /* (max_batch, hidden), (max_batch, vocab) on the model's device */
+  float *logits;                /* projected on the CPU, else a copy: tokens are picked on the host */
   size_t hidden_bytes, logits_bytes;
   struct kv_cache **cache;      /* (max of PIECE_TOK, max_batch) of the run in hand */
   struct kv_view *view;         /* likewise */
@@ -76,7 +77,7 @@ enum status decoder_new(struct model *m, const struct tokenizer *t, int max_batc
   d->scratch_bytes = (sample_scratch_bytes(c->vocab) + 63) / 64 * 64;
   d->hidden_bytes = (size_t)max_batch * (size_t)c->hidden * sizeof(float);
   d->logits_bytes = (size_t)max_batch * (size_t)c->vocab * sizeof(float);
-  TRY(kv_layout_new(c, &d->layout, e));
+  TRY(kv_layout_new(m, &d->layout, e));
   TRY(decoder_set_prefix_bytes(d, PREFIX_BYTES, e));
   TRY(run_new(m, PIECE_TOK, 0, &d->prefill, e));
   TRY(run_new(m, max_batch, PLAN_FEW_ROWS, &d->step, e));
@@ -88,9 +89,13 @@ enum status decoder_new(struct model *m, const struct tokenizer *t, int max_batc
   d->view = mem_calloc(views, sizeof *d->view);
   d->scratch = mem_calloc((size_t)d->workers, d->scratch_bytes);
   d->lse = mem_calloc((size_t)max_batch, sizeof *d->lse);
-  d->hidden = mem_block(d->hidden_bytes);
-  d->logits = mem_block(d->logits_bytes);
-  if (!d->stream || !d->row || !d->running || !d->cache || !d->view || !d->scratch || !d->lse || !d->hidden || !d->logits) {
+  void *hidden, *projected;
+  TRY(device_block(m->dev, d->hidden_bytes, "hidden states of the answers", &hidden, e));
+  d->hidden = hidden;
+  TRY(device_block(m->dev, d->logits_bytes, "logits of the answers", &projected, e));
+  d->projected = projected;
+  d->logits = m->k->on_device ? mem_block(d->logits_bytes) : d->projected;
+  if (!d->stream || !d->row || !d->running || !d->cache || !d->view || !d->scratch || !d->lse || !d->logits) {
     st = err_nomem(e, d->logits_bytes);
     goto out;
   }
@@ -126,10 +131,9 @@ void decoder_free(struct decoder *d) {
   mem_free(d->lse);
   mem_free(d->top_id);
   mem_free(d->top_logprob);
-  if (d->hidden) {
-    mem_block_free(d->hidden, d->hidden_bytes);
-  }
-  if (d->logits) {
+  device_block_free(d->m->dev, d->hidden, d->hidden_bytes);
+  device_block_free(d->m->dev, d->projected, d->logits_bytes);
+  if (d->m->k->on_device && d->logits) {
     mem_block_free(d->logits, d->logits_bytes);
   }
   mem_free(d);
@@ -207,7 +211,7 @@ static enum status join(struct decoder *d, decode_next next, decode_done done, v
 
 /* ---- the model ---- */
 static void keep_hidden(struct decoder *d, struct stream *s, const float *hidden) {
-  memcpy(d->hidden + (int64_t)d->n_row * d->m->config.hidden, hidden, (size_t)d->m->config.hidden * sizeof(float));
+  d->m->k->copy(d->m->d, d->hidden + (int64_t)d->n_row * d->m->config.hidden, hidden, (size_t)d->m->config.hidden * sizeof(float));
   d->row[d->n_row++] = s;
 }
 
@@ -356,7 +360,7 @@ static enum status step(struct decoder *d, struct err *e) {
   struct packed p = {ids, positions, {n, n, start}};
   struct kv_batch kv = {d->cache, d->view};
   TRY(run_forward_kv(d->step, &p, &kv, &hidden, e));
-  memcpy(d->hidden, hidden, (size_t)n * (size_t)d->m->config.hidden * sizeof(float));
+  d->m->k->copy(d->m->d, d->hidden, hidden, (size_t)n * (size_t)d->m->config.hidden * sizeof(float));
   for (int32_t i = 0; i < n; i++) {
     d->row[i]->kv.len++;
   }
@@ -396,8 +400,8 @@ static enum status top_rows(struct decoder *d, struct err *e) {
     }
     d->top_cap = k;
   }
-  d->m->k->row_lse(NULL, d->n_row, vocab, d->logits, 1.0f, d->lse);
-  d->m->k->row_topk(NULL, d->n_row, vocab, k, d->logits, d->top_id, d->top_logprob, d->top_logprob + d->max_batch * k);
+  kernels_cpu()->row_lse(NULL, d->n_row, vocab, d->logits, 1.0f, d->lse);
+  kernels_cpu()->row_topk(NULL, d->n_row, vocab, k, d->logits, d->top_id, d->top_logprob, d->top_logprob + d->max_batch * k);
   for (int i = 0; i < d->n_row; i++) {
     struct stream *s = d->row[i];
     int64_t want = s->job.sampling.top_logprobs;
@@ -420,8 +424,15 @@ static enum status tokens(struct decoder *d, decode_done done, void *ctx, struct
   enum status st = STATUS_OK;
   for (int i = 0; i < d->n_row; i += LOGIT_ROWS) {
     int n = d->n_row - i < LOGIT_ROWS ? d->n_row - i : LOGIT_ROWS;
-    d->m->k->gemv(NULL, n, c->vocab, c->hidden, d->hidden + (int64_t)i * c->hidden, c->hidden, type, head,
-                  d->logits + (int64_t)i * c->vocab, c->vocab);
+    d->m->k->gemv(d->m->d, n, c->vocab, c->hidden, d->hidden + (int64_t)i * c->hidden, c->hidden, type, head,
+                  d->projected + (int64_t)i * c->vocab, c->vocab);
+  }
+  if (d->m->k->on_device) {
+    d->m->k->download(d->m->d, d->logits, d->projected, (size_t)d->n_row * (size_t)c->vocab * sizeof(float));
+    st = device_check(d->m->dev, e);
+    if (st != STATUS_OK) {
+      return st;
+    }
   }
   st = top_rows(d, e);
   if (st != STATUS_OK) {

@@ -5,13 +5,15 @@
 
 enum { FIRST_TOKENS = 64 };
 
-enum status kv_layout_new(const struct model_config *c, struct kv_layout *l, struct err *e) {
+enum status kv_layout_new(const struct model *m, struct kv_layout *l, struct err *e) {
+  const struct model_config *c = model_config(m);
   size_t n = (size_t)c->n_layer;
   l->at = mem_alloc(2 * n * sizeof *l->at);
   if (!l->at) {
     return err_nomem(e, 2 * n * sizeof *l->at);
   }
   l->width = l->at + n;
+  l->dev = model_device(m);
   l->n_layer = c->n_layer;
   l->total = 0;
   for (int32_t i = 0; i < c->n_layer; i++) {
@@ -49,14 +51,16 @@ enum status kv_reserve(struct kv_cache *c, int32_t tokens, struct err *e) {
   if (cap > INT32_MAX || __builtin_mul_overflow((size_t)cap * sizeof(float), (size_t)l->total, &n.bytes)) {
     return err_set(e, STATUS_LIMIT, "a cache of %d tokens is too big", tokens);
   }
-  n.block = mem_block(n.bytes);
-  if (!n.block) {
-    return err_nomem(e, n.bytes);
+  void *block;
+  enum status st = device_block(l->dev, n.bytes, "keys and values of the answers", &block, e);
+  if (st != STATUS_OK) {
+    return st;
   }
+  n.block = block;
   for (int32_t i = 0; c->block && i < l->n_layer; i++) {
     size_t used = (size_t)c->len * (size_t)l->width[i] * sizeof(float);
-    memcpy(layer_k(&n, i), layer_k(c, i), used);
-    memcpy(layer_v(&n, i), layer_v(c, i), used);
+    l->dev->k->copy(l->dev->d, layer_k(&n, i), layer_k(c, i), used);
+    l->dev->k->copy(l->dev->d, layer_v(&n, i), layer_v(c, i), used);
   }
   kv_free(c);
   *c = n;
@@ -65,7 +69,7 @@ enum status kv_reserve(struct kv_cache *c, int32_t tokens, struct err *e) {
 
 void kv_free(struct kv_cache *c) {
   if (c->block) {
-    mem_block_free(c->block, c->bytes);
+    device_block_free(c->layout->dev, c->block, c->bytes);
   }
   c->block = NULL;
   c->cap = 0;
@@ -77,28 +81,19 @@ enum status kv_copy(struct kv_cache *to, const struct kv_cache *from, int32_t to
   enum status st = kv_reserve(to, room > tokens ? room : tokens, e);
   for (int32_t i = 0; st == STATUS_OK && i < l->n_layer; i++) {
     size_t bytes = (size_t)tokens * (size_t)l->width[i] * sizeof(float);
-    memcpy(layer_k(to, i), layer_k(from, i), bytes);
-    memcpy(layer_v(to, i), layer_v(from, i), bytes);
+    l->dev->k->copy(l->dev->d, layer_k(to, i), layer_k(from, i), bytes);
+    l->dev->k->copy(l->dev->d, layer_v(to, i), layer_v(from, i), bytes);
   }
   to->len = st == STATUS_OK ? tokens : to->len;
   return st;
 }
 
-void kv_batch_store(const struct kv_batch *b, int32_t layer, const struct seqs *s, const float *k, const float *v) {
-  for (int32_t i = 0; i < s->n_seq; i++) {
-    const struct kv_cache *c = b->cache[i];
-    int64_t w = c->layout->width[layer];
-    size_t n = (size_t)(s->start[i + 1] - s->start[i]) * (size_t)w * sizeof(float);
-    memcpy(layer_k(c, layer) + c->len * w, k + s->start[i] * w, n);
-    memcpy(layer_v(c, layer) + c->len * w, v + s->start[i] * w, n);
-  }
-}
-
-void kv_batch_attend(const struct kv_batch *b, const struct kernels *kern, int32_t layer, const struct seqs *s,
-                     const struct attn_shape *a, const float *q, float *out) {
+void kv_batch_attend(const struct kv_batch *b, const struct kernels *kern, struct kdev *d, int32_t layer, const struct seqs *s,
+                     const struct attn_shape *a, const float *q, const float *k, const float *v, float *out) {
   for (int32_t i = 0; i < s->n_seq; i++) {
     const struct kv_cache *c = b->cache[i];
     b->view[i] = (struct kv_view){layer_k(c, layer), layer_v(c, layer), c->len + s->start[i + 1] - s->start[i]};
   }
-  kern->attention_decode(NULL, s, a, q, b->view, out);
+  kern->kv_store(d, s, b->cache[0]->layout->width[layer], b->view, k, v);
+  kern->attention_decode(d, s, a, q, b->view, out);
 }

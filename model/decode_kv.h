@@ -3,18 +3,19 @@
  * memory follows what was really generated. Float32: answers stay exact. */
 #ifndef MODEL_DECODE_KV_H
 #define MODEL_DECODE_KV_H
-#include "kernel.h"
+#include "device.h"
 #include "model.h"
 
 enum { KV_STEP = 16 }; /* blocks have room for a multiple of so many tokens */
 
 struct kv_layout {
+  const struct device *dev; /* where the caches lie */
   int32_t n_layer;
   int64_t *at;       /* (n_layer) floats a token before the layer's k; v follows k */
   int64_t *width;    /* (n_layer) floats a token of k (and of v) */
   int64_t total;     /* floats a token of all layers */
 };
-MUST_USE enum status kv_layout_new(const struct model_config *c, struct kv_layout *l, struct err *e);
+MUST_USE enum status kv_layout_new(const struct model *m, struct kv_layout *l, struct err *e);
 void kv_layout_free(struct kv_layout *l);
 
 struct kv_cache {
@@ -34,9 +35,7 @@ struct kv_batch {
   struct kv_cache *const *cache;
   struct kv_view *view;
 };
-/* Puts the new rows behind the cached ones (room was reserved). */
-void kv_batch_store(const struct kv_batch *b, int32_t layer, const struct seqs *s, const float *k, const float *v);
-/* Every row attends over its sequence's cache up to itself. */
-void kv_batch_attend(const struct kv_batch *b, const struct kernels *kern, int32_t layer, const struct seqs *s,
-                     const struct attn_shape *a, const float *q, float *out);
+/* Puts the new rows k, v behind the cached ones (room was reserved); then every row of q attends over its sequence's cache up to itself. */
+void kv_batch_attend(const struct kv_batch *b, const struct kernels *kern, struct kdev *d, int32_t layer, const struct seqs *s,
+                     const struct attn_shape *a, const float *q, const float *k, const float *v, float *out);
 #endif

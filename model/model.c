@@ -81,10 +81,12 @@ static enum status lay_out(struct model *m, struct err *e) {
     return st;
   }
   m->n_floats = at;
-  m->block = mem_block((size_t)at * sizeof(float));
-  if (!m->block) {
-    return err_nomem(e, (unsigned long long)at * sizeof(float));
+  void *block;
+  st = device_block(m->dev, (size_t)at * sizeof(float), "the model's parameters", &block, e);
+  if (st != STATUS_OK) {
+    return st;
   }
+  m->block = block;
   for (size_t i = 0; i < m->n_param; i++) {
     struct stored *s = &m->stored[i];
     if (!s->data) {
@@ -108,7 +110,9 @@ static enum status model_base(const struct model_config *c, const struct weights
   m->flags = flags;
   m->w = w;
   m->lean = w && !(flags & MODEL_TRAIN);
-  m->k = kernels_cpu();
+  m->dev = device_in_use();
+  m->k = m->dev->k;
+  m->d = m->dev->d;
   m->arena = arena_new(0);
   if (!m->arena) {
     st = err_nomem(e, 4096);
@@ -116,6 +120,7 @@ static enum status model_base(const struct model_config *c, const struct weights
   }
   TRY(lay_out(m, e));
   TRY(rotary_frequencies(c, m->arena, &m->inv_freq, e));
+  TRY(model_side(m, e));
   TRY(arch_build(&m->config, m->param, m->n_param, m->arena, &m->ops, e));
 out:
   if (st != STATUS_OK) {
@@ -137,7 +142,8 @@ static void read_one(void *ctx, int i, int worker) {
   }
 }
 
-static enum status read_all(struct model *m, struct err *e) {
+/* Reads the parameters into block, which lies in the host's memory. */
+static enum status read_block(struct model *m, float *block, struct err *e) {
   enum status st = STATUS_OK;
   struct arena *a = arena_new(0);
   size_t n = 0, cap = (size_t)(m->n_floats / READ_VALUES) * 2 + m->n_param * 2;
@@ -169,7 +175,7 @@ static enum status read_all(struct model *m, struct err *e) {
         memcpy(more, r.task, n * sizeof *more);
         r.task = more;
       }
-      r.task[n++] = (struct read_task){t, row, rows, m->block + p->offset + row * (p->cols ? p->cols : 1)};
+      r.task[n++] = (struct read_task){t, row, rows, block + p->offset + row * (p->cols ? p->cols : 1)};
     }
   }
   if (n > INT32_MAX) {
@@ -188,6 +194,30 @@ out:
   return st;
 }
 
+/* Runs f over the block, or over a copy that is then sent to the device. */
+static enum status with_host_block(struct model *m, enum status (*f)(struct model *, float *, void *, struct err *), void *ctx, struct err *e) {
+  size_t bytes = (size_t)m->n_floats * sizeof(float);
+  if (!m->k->on_device) {
+    return f(m, m->block, ctx, e);
+  }
+  float *copy = mem_block(bytes);
+  if (!copy) {
+    return err_nomem(e, bytes);
+  }
+  enum status st = f(m, copy, ctx, e);
+  if (st == STATUS_OK) {
+    m->k->upload(m->d, m->block, copy, bytes);
+    st = device_check(m->dev, e);
+  }
+  mem_block_free(copy, bytes);
+  return st;
+}
+
+static enum status read_weights(struct model *m, float *block, void *ctx, struct err *e) {
+  (void)ctx;
+  return read_block(m, block, e);
+}
+
 enum status model_from_weights(const struct weights *w, int flags, struct model **out, struct err *e) {
   struct model *m = NULL;
   enum status st = STATUS_OK;
@@ -198,7 +228,7 @@ enum status model_from_weights(const struct weights *w, int flags, struct model 
   }
   st = model_base(c, w, flags, &m, e);
   if (st == STATUS_OK) {
-    st = read_all(m, e);
+    st = with_host_block(m, read_weights, NULL, e);
   }
   if (st != STATUS_OK) {
     model_close(m);
@@ -224,16 +254,12 @@ enum status model_open(const char *path, int flags, struct model **out, struct e
   return STATUS_OK;
 }
 
-enum status model_new(const struct model_config *c, uint64_t seed, struct model **out, struct err *e) {
-  enum status st = model_base(c, NULL, MODEL_TRAIN, out, e);
-  if (st != STATUS_OK) {
-    return st;
-  }
-  struct model *m = *out;
+static enum status random_weights(struct model *m, float *block, void *ctx, struct err *e) {
+  (void)e;
   for (size_t i = 0; i < m->n_param; i++) {
     const struct param *p = &m->param[i];
-    struct rng r = {seed, i, 0};
-    float *x = m->block + p->offset;
+    struct rng r = {*(const uint64_t *)ctx, i, 0};
+    float *x = block + p->offset;
     size_t len = strlen(p->name);
     int bias = len > 5 && !strcmp(p->name + len - 5, ".bias");
     for (int64_t j = 0; j < p->rows * (p->cols ? p->cols : 1); j++) {
@@ -241,6 +267,18 @@ enum status model_new(const struct model_config *c, uint64_t seed, struct model 
     }
   }
   return STATUS_OK;
+}
+
+enum status model_new(const struct model_config *c, uint64_t seed, struct model **out, struct err *e) {
+  enum status st = model_base(c, NULL, MODEL_TRAIN, out, e);
+  if (st == STATUS_OK) {
+    st = with_host_block(*out, random_weights, &seed, e);
+  }
+  if (st != STATUS_OK) {
+    model_close(*out);
+    *out = NULL;
+  }
+  return st;
 }
 
 void model_close(struct model *m) {
@@ -253,8 +291,9 @@ void model_close(struct model *m) {
     }
   }
   if (m->block) {
-    mem_block_free(m->block, (size_t)m->n_floats * sizeof(float));
+    device_block_free(m->dev, m->block, (size_t)m->n_floats * sizeof(float));
   }
+  device_block_free(m->dev, m->side, m->side_bytes);
   arena_free(m->arena);
   weights_close(m->own);
   mem_free(m);
@@ -264,6 +303,7 @@ void model_close(struct model *m) {
 const struct model_config *model_config(const struct model *m) { return &m->config; }
 const struct weights *model_weights(const struct model *m) { return m->w; }
 const struct kernels *model_kernels(const struct model *m) { return m->k; }
+const struct device *model_device(const struct model *m) { return m->dev; }
 int64_t model_params(const struct model *m) { return m->params; }
 
 float *model_param_block(struct model *m, int64_t *n_floats) {
@@ -290,5 +330,5 @@ int64_t model_head_offset(const struct model *m) { return m->param[m->head].offs
 
 void model_logits(const struct model *m, const float *hidden, int64_t rows, float *logits) {
   int64_t d = m->config.hidden, v = m->config.vocab;
-  m->k->gemm_nt(NULL, rows, v, d, hidden, d, model_head(m), d, logits, v, 0);
+  m->k->gemm_nt(m->d, rows, v, d, hidden, d, model_head(m), d, logits, v, 0);
 }

@@ -6,6 +6,7 @@
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 #include <stdint.h>
+#include "device.h"
 #include "err.h"
 #include "kernel.h"
 #include "mem.h"
@@ -23,8 +24,9 @@ void model_close(struct model *m);
 const struct model_config *model_config(const struct model *m);
 const struct weights *model_weights(const struct model *m); /* NULL for model_new */
 const struct kernels *model_kernels(const struct model *m);
+const struct device *model_device(const struct model *m); /* the one in use when it was opened */
 int64_t model_params(const struct model *m);          /* floats in the block, without padding */
-float *model_param_block(struct model *m, int64_t *n_floats); /* NULL and 0 without MODEL_TRAIN */
+float *model_param_block(struct model *m, int64_t *n_floats); /* on the model's device; NULL and 0 without MODEL_TRAIN */
 /* One named parameter inside the block (or inside a block of the same layout by its offset). */
 struct param { const char *name; int64_t offset, rows, cols; /* cols = 0: 1-d of `rows` values; offset -1: not in the block */ };
 size_t model_param_count_list(const struct model *m);
@@ -49,9 +51,10 @@ struct packed {
 /* Taps see intermediate activations during forward (for pruning and hidden-state losses); n rows of `width` floats. */
 enum tap { TAP_EMBED, TAP_ATTN_NORM, TAP_HEADS /* input of o_proj */, TAP_FFN_NORM, TAP_FFN /* input of down_proj */, TAP_RESIDUAL /* after layer */ };
 typedef void (*tap_fn)(void *ctx, enum tap t, int layer, const float *x, int64_t rows, int64_t width);
-void run_set_tap(struct run *r, tap_fn f, void *ctx);
+void run_set_tap(struct run *r, tap_fn f, void *ctx); /* models on the CPU only */
 void run_skip_layer(struct run *r, int layer); /* -1 = none: depth importance by perplexity */
-/* Final normed hidden state (n_tok, hidden), valid until the next forward. */
+/* Final normed hidden state (n_tok, hidden) on the model's device, valid until the next forward. A device's calls may still be under
+ * way and fail later: whoever fetches a result asks device_check. */
 MUST_USE enum status run_forward(struct run *r, const struct packed *p, const float **hidden, struct err *e);
 /* hidden.l of RUN_HIDDEN_ALL: 0 = embedding, l = after layer l. */
 const float *run_hidden_at(const struct run *r, int l);

@@ -7,7 +7,9 @@
 struct stored { const void *data; enum dtype type; void *own; size_t own_bytes; };
 struct model {
   struct model_config config;
-  const struct kernels *k;
+  const struct device *dev;
+  const struct kernels *k;    /* dev's */
+  struct kdev *d;
   struct arena *arena;        /* lists and names */
   struct weights *own;        /* opened by model_open, NULL otherwise */
   const struct weights *w;    /* NULL for model_new */
@@ -21,7 +23,9 @@ struct model {
   int64_t n_floats;           /* with padding */
   int64_t params;             /* without */
   int32_t head;               /* parameter number of the output projection (the embedding when tied) */
-  double *inv_freq;           /* (head_dim / 2) rotary frequencies after scaling */
+  double *inv_freq;           /* (head_dim / 2) rotary frequencies after scaling, on the device */
+  void *side;                 /* on a device: inv_freq and the stored matrices; NULL on the CPU */
+  size_t side_bytes;
   struct op_list ops;
 };
 
@@ -30,8 +34,8 @@ struct model {
 MUST_USE enum status model_store(struct model *m, size_t i, int *found, struct err *e);
 /* Float32 values of parameter i: in the block or the map, else decoded into scratch (most_floats). */
 const float *model_matrix(const struct model *m, int32_t param, float *scratch);
-/* cos_sin(n, head_dim) of positions. */
-void model_rotary(const struct model *m, const int32_t *positions, int64_t n, float *cos_sin);
+/* What a model on a device needs there beside its block: rotary frequencies, matrices in their stored type. */
+MUST_USE enum status model_side(struct model *m, struct err *e);
 MUST_USE enum status rotary_frequencies(const struct model_config *c, struct arena *a, double **inv_freq, struct err *e);
 
 #endif

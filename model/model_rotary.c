@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rotary frequencies (plain, linear, Llama-3 scaling) and the cos/sin table of a run. Frequencies and angles are float64, so
- * that long positions keep their phase; the table is float32.
+ * Rotary frequencies (plain, linear, Llama-3 scaling), float64 so that long positions keep their phase; the table of cosines and
+ * sines of a run is kernels->rotary_table.
  * Llama-3 scaling: Hugging Face's _compute_llama3_parameters (wavelengths beyond original_ctx / low are divided by factor,
  * those below original_ctx / high stay, between them a linear blend). */
 #include <math.h>
@@ -38,16 +38,4 @@ enum status rotary_frequencies(const struct model_config *c, struct arena *a, do
   }
   *inv_freq = f;
   return STATUS_OK;
-}
-
-void model_rotary(const struct model *m, const int32_t *positions, int64_t n, float *cos_sin) {
-  int32_t half = m->config.head_dim / 2;
-  for (int64_t i = 0; i < n; i++) {
-    float *row = cos_sin + i * 2 * half;
-    for (int32_t j = 0; j < half; j++) {
-      double angle = positions[i] * m->inv_freq[j];
-      row[j] = (float)cos(angle);
-      row[half + j] = (float)sin(angle);
-    }
-  }
 }

@@ -8,20 +8,28 @@ static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; 
 static enum status run_memory(struct run *r, struct err *e) {
   const struct model_config *c = &r->m->config;
   int64_t width, floats;
-  int64_t side = 3 + 1; /* ids, positions, starts (+1 slot) as 4-byte words */
+  int64_t side = 2; /* ids and positions as 4-byte words, on a device */
+  void *block;
   if (__builtin_add_overflow(r->plan.width, c->head_dim + side, &width) ||
       __builtin_mul_overflow(width, r->max_tok + 16, &floats) || floats > INT64_MAX / 8) {
     return err_set(e, STATUS_LIMIT, "a plan for %lld tokens is too big", (long long)r->max_tok);
   }
   r->block_bytes = (size_t)floats * sizeof(float);
-  r->block = mem_block(r->block_bytes);
-  if (!r->block) {
-    return err_nomem(e, r->block_bytes);
+  r->host_bytes = (size_t)(3 * r->max_tok + 1) * sizeof *r->ids;
+  r->ids = mem_block(r->host_bytes);
+  if (!r->ids) {
+    return err_nomem(e, r->host_bytes);
   }
-  r->cos_sin = r->block + r->plan.width * r->max_tok;
-  r->ids = (int32_t *)(void *)(r->cos_sin + round_up(c->head_dim * r->max_tok, 16));
   r->positions = r->ids + r->max_tok;
   r->starts = r->positions + r->max_tok;
+  enum status st = device_block(r->m->dev, r->block_bytes, "activations", &block, e);
+  if (st != STATUS_OK) {
+    return st;
+  }
+  r->block = block;
+  r->cos_sin = r->block + r->plan.width * r->max_tok;
+  r->dev_ids = r->m->k->on_device ? (int32_t *)(void *)(r->cos_sin + round_up(c->head_dim * r->max_tok, 16)) : r->ids;
+  r->dev_positions = r->m->k->on_device ? r->dev_ids + r->max_tok : r->positions;
   return STATUS_OK;
 }
 
@@ -52,8 +60,9 @@ enum status run_new(struct model *m, int64_t max_tok, int flags, struct run **ou
   TRY(run_memory(r, e));
   if (m->most_floats && !(flags & PLAN_FEW_ROWS)) {
     r->matrix_bytes = (size_t)m->most_floats * sizeof(float);
-    r->matrix = mem_block(r->matrix_bytes);
-    st = r->matrix ? STATUS_OK : err_nomem(e, r->matrix_bytes);
+    void *matrix;
+    st = device_block(m->dev, r->matrix_bytes, "the matrix in use", &matrix, e);
+    r->matrix = matrix;
   }
 out:
   if (st != STATUS_OK) {
@@ -68,18 +77,13 @@ void run_free(struct run *r) {
   if (!r) {
     return;
   }
-  if (r->block) {
-    mem_block_free(r->block, r->block_bytes);
+  if (r->ids) {
+    mem_block_free(r->ids, r->host_bytes);
   }
-  if (r->scratch) {
-    mem_block_free(r->scratch, r->scratch_bytes);
-  }
-  if (r->matrix) {
-    mem_block_free(r->matrix, r->matrix_bytes);
-  }
-  if (r->logits) {
-    mem_block_free(r->logits, r->logits_bytes);
-  }
+  device_block_free(r->m->dev, r->block, r->block_bytes);
+  device_block_free(r->m->dev, r->scratch, r->scratch_bytes);
+  device_block_free(r->m->dev, r->matrix, r->matrix_bytes);
+  device_block_free(r->m->dev, r->logits, r->logits_bytes);
   arena_free(r->arena);
   mem_free(r);
 }
@@ -118,14 +122,18 @@ static enum status take_input(struct run *r, const struct packed *p, struct err 
   memcpy(r->ids, p->ids, (size_t)s->n_tok * sizeof *r->ids);
   memcpy(r->starts, s->start, ((size_t)s->n_seq + 1) * sizeof *r->starts);
   r->seqs = (struct seqs){s->n_tok, s->n_seq, r->starts};
-  model_rotary(r->m, r->positions, s->n_tok, r->cos_sin);
+  if (r->m->k->on_device) {
+    r->m->k->upload(r->m->d, r->dev_ids, r->ids, (size_t)s->n_tok * sizeof *r->ids);
+    r->m->k->upload(r->m->d, r->dev_positions, r->positions, (size_t)s->n_tok * sizeof *r->ids);
+  }
+  r->m->k->rotary_table(r->m->d, s->n_tok, r->m->config.head_dim, r->dev_positions, r->m->inv_freq, r->cos_sin);
   return STATUS_OK;
 }
 
 static float *buffer_at(const struct run *r, int32_t b) { return b < 0 ? NULL : r->block + r->plan.buffer[b].offset * r->max_tok; }
 
 static struct op_call call_of(const struct run *r, const struct plan_step *s, const struct kv_batch *kv) {
-  struct op_call c = {.m = r->m, .op = &r->m->ops.op[s->op], .k = r->m->k, .n = r->seqs.n_tok, .ids = r->ids, .seqs = &r->seqs,
+  struct op_call c = {.m = r->m, .op = &r->m->ops.op[s->op], .k = r->m->k, .d = r->m->d, .n = r->seqs.n_tok, .ids = r->dev_ids, .seqs = &r->seqs,
                       .cos_sin = r->cos_sin, .kv = kv, .few_rows = (r->flags & PLAN_FEW_ROWS) != 0, .scratch = r->scratch,
                       .matrix = r->matrix};
   for (int i = 0; i < OP_MAX_IN; i++) {
@@ -143,7 +151,7 @@ static struct op_call call_of(const struct run *r, const struct plan_step *s, co
 static void skip_layer(const struct run *r) {
   float *from = buffer_at(r, r->plan.residual[r->skip]), *to = buffer_at(r, r->plan.residual[r->skip + 1]);
   if (from != to) {
-    memcpy(to, from, (size_t)(r->seqs.n_tok * r->m->config.hidden) * sizeof(float));
+    r->m->k->copy(r->m->d, to, from, (size_t)(r->seqs.n_tok * r->m->config.hidden) * sizeof(float));
   }
 }
 
@@ -196,13 +204,12 @@ static enum status need_scratch(struct run *r, struct err *e) {
   if (most <= r->scratch_bytes) {
     return STATUS_OK;
   }
-  void *more = mem_block(most);
-  if (!more) {
-    return err_nomem(e, most);
+  void *more;
+  enum status st = device_block(r->m->dev, most, "scratch of the backward pass", &more, e);
+  if (st != STATUS_OK) {
+    return st;
   }
-  if (r->scratch) {
-    mem_block_free(r->scratch, r->scratch_bytes);
-  }
+  device_block_free(r->m->dev, r->scratch, r->scratch_bytes);
   r->scratch = more;
   r->scratch_bytes = most;
   return STATUS_OK;

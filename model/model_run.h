@@ -16,7 +16,9 @@ struct run {
   float *block;
   size_t block_bytes;
   float *cos_sin;         /* (max_tok, head_dim), inside block */
-  int32_t *ids, *positions, *starts; /* copies of the last forward's input, for the backward pass */
+  int32_t *ids, *positions, *starts; /* copies of the last forward's input, for the backward pass; the host's */
+  size_t host_bytes;
+  int32_t *dev_ids, *dev_positions;  /* (max_tok) on the device, inside block; the host's own on the CPU */
   struct seqs seqs;
   void *scratch;
   size_t scratch_bytes;

@@ -52,6 +52,37 @@ enum status model_store(struct model *m, size_t i, int *found, struct err *e) {
   return st;
 }
 
+static size_t side_part(size_t bytes) { return (bytes + 255) / 256 * 256; }
+
+enum status model_side(struct model *m, struct err *e) {
+  size_t freq = (size_t)(m->config.head_dim / 2) * sizeof *m->inv_freq, at = side_part(freq);
+  if (!m->k->on_device) {
+    return STATUS_OK;
+  }
+  for (size_t i = 0; i < m->n_param; i++) {
+    const struct param *p = &m->param[i];
+    m->side_bytes += p->offset < 0 ? side_part((size_t)p->rows * dtype_bytes(m->stored[i].type, p->cols)) : 0;
+  }
+  m->side_bytes += at;
+  enum status st = device_block(m->dev, m->side_bytes, "the model's weights", &m->side, e);
+  if (st != STATUS_OK) {
+    return st;
+  }
+  m->k->upload(m->d, m->side, m->inv_freq, freq);
+  m->inv_freq = m->side;
+  for (size_t i = 0; i < m->n_param; i++) {
+    const struct param *p = &m->param[i];
+    struct stored *s = &m->stored[i];
+    if (p->offset < 0) {
+      size_t bytes = (size_t)p->rows * dtype_bytes(s->type, p->cols);
+      m->k->upload(m->d, (char *)m->side + at, s->data, bytes);
+      s->data = (char *)m->side + at;
+      at += side_part(bytes);
+    }
+  }
+  return device_check(m->dev, e);
+}
+
 const float *model_matrix(const struct model *m, int32_t param, float *scratch) {
   const struct param *p = &m->param[param];
   const struct stored *s = &m->stored[param];
@@ -61,7 +92,7 @@ const float *model_matrix(const struct model *m, int32_t param, float *scratch) 
   if (s->type == DT_F32) {
     return s->data;
   }
-  m->k->decode(NULL, s->type, p->rows * p->cols, s->data, scratch);
+  m->k->decode(m->d, s->type, p->rows * p->cols, s->data, scratch);
   return scratch;
 }
 

@@ -30,6 +30,7 @@ struct op_call {
   const struct model *m;
   const struct op *op;
   const struct kernels *k;
+  struct kdev *d;
   int64_t n;                 /* tokens */
   const int32_t *ids;        /* (n) */
   const struct seqs *seqs;

@@ -23,17 +23,16 @@ static void forward(const struct op_call *c) {
   struct attn_shape a = shape_of(c);
   int64_t ldq = (int64_t)a.n_head * a.head_dim, ldkv = (int64_t)a.n_kv_head * a.head_dim;
   if (c->kv) {
-    kv_batch_store(c->kv, c->op->layer, c->seqs, c->in[1], c->in[2]);
-    kv_batch_attend(c->kv, c->k, c->op->layer, c->seqs, &a, c->in[0], c->out);
+    kv_batch_attend(c->kv, c->k, c->d, c->op->layer, c->seqs, &a, c->in[0], c->in[1], c->in[2], c->out);
     return;
   }
-  c->k->attention_forward(NULL, c->seqs, &a, c->in[0], ldq, c->in[1], c->in[2], ldkv, c->out, ldq, c->aux);
+  c->k->attention_forward(c->d, c->seqs, &a, c->in[0], ldq, c->in[1], c->in[2], ldkv, c->out, ldq, c->aux);
 }
 
 static void backward(const struct op_call *c) {
   struct attn_shape a = shape_of(c);
   int64_t ldq = (int64_t)a.n_head * a.head_dim, ldkv = (int64_t)a.n_kv_head * a.head_dim;
-  c->k->attention_backward(NULL, c->seqs, &a, c->in[0], ldq, c->in[1], c->in[2], ldkv, c->out, c->dout, ldq, c->aux, c->din[0],
+  c->k->attention_backward(c->d, c->seqs, &a, c->in[0], ldq, c->in[1], c->in[2], ldkv, c->out, c->dout, ldq, c->aux, c->din[0],
                            c->din[1], c->din[2], c->scratch);
 }
 

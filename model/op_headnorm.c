@@ -8,13 +8,13 @@ static int64_t aux_width(const struct op *op) { return op->heads; }
 
 static void forward(const struct op_call *c) {
   const struct op *op = c->op;
-  c->k->rmsnorm_forward(NULL, c->n * op->heads, op->head_dim, c->in[0], model_param(c->m, op->weight), c->m->config.norm_eps, c->out,
+  c->k->rmsnorm_forward(c->d, c->n * op->heads, op->head_dim, c->in[0], model_param(c->m, op->weight), c->m->config.norm_eps, c->out,
                         c->aux);
 }
 
 static void backward(const struct op_call *c) {
   const struct op *op = c->op;
-  c->k->rmsnorm_backward(NULL, c->n * op->heads, op->head_dim, c->in[0], model_param(c->m, op->weight), c->aux, c->dout, c->din[0],
+  c->k->rmsnorm_backward(c->d, c->n * op->heads, op->head_dim, c->in[0], model_param(c->m, op->weight), c->aux, c->dout, c->din[0],
                          c->accumulate[0], grads_of(c->m, c->grads, op->weight));
 }
 

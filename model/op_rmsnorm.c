@@ -9,12 +9,12 @@ static int64_t aux_width(const struct op *op) {
 }
 
 static void forward(const struct op_call *c) {
-  c->k->rmsnorm_forward(NULL, c->n, c->m->config.hidden, c->in[0], model_param(c->m, c->op->weight), c->m->config.norm_eps,
+  c->k->rmsnorm_forward(c->d, c->n, c->m->config.hidden, c->in[0], model_param(c->m, c->op->weight), c->m->config.norm_eps,
                         c->out, c->aux);
 }
 
 static void backward(const struct op_call *c) {
-  c->k->rmsnorm_backward(NULL, c->n, c->m->config.hidden, c->in[0], model_param(c->m, c->op->weight), c->aux, c->dout, c->din[0],
+  c->k->rmsnorm_backward(c->d, c->n, c->m->config.hidden, c->in[0], model_param(c->m, c->op->weight), c->aux, c->dout, c->din[0],
                          c->accumulate[0], grads_of(c->m, c->grads, c->op->weight));
 }
 

@@ -4,12 +4,12 @@
 
 static void forward(const struct op_call *c) {
   const struct op *op = c->op;
-  c->k->rope(NULL, c->n, op->heads, op->head_dim, c->cos_sin, c->out, (int64_t)op->heads * op->head_dim, 0);
+  c->k->rope(c->d, c->n, op->heads, op->head_dim, c->cos_sin, c->out, (int64_t)op->heads * op->head_dim, 0);
 }
 
 static void backward(const struct op_call *c) {
   const struct op *op = c->op;
-  c->k->rope(NULL, c->n, op->heads, op->head_dim, c->cos_sin, c->dout, (int64_t)op->heads * op->head_dim, 1);
+  c->k->rope(c->d, c->n, op->heads, op->head_dim, c->cos_sin, c->dout, (int64_t)op->heads * op->head_dim, 1);
 }
 
 const struct op_kind op_rope = {"rope", OP_IN_PLACE, 0, 0, 0, NULL, NULL, forward, backward};

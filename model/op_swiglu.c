@@ -5,10 +5,10 @@
 
 static int64_t values_of(const struct op_call *c) { return c->n * c->m->ops.value[c->op->out].width; }
 
-static void forward(const struct op_call *c) { c->k->swiglu_forward(NULL, values_of(c), c->in[0], c->in[1], c->out); }
+static void forward(const struct op_call *c) { c->k->swiglu_forward(c->d, values_of(c), c->in[0], c->in[1], c->out); }
 
 static void backward(const struct op_call *c) {
-  c->k->swiglu_backward(NULL, values_of(c), c->in[0], c->in[1], c->dout, c->din[0], c->din[1]);
+  c->k->swiglu_backward(c->d, values_of(c), c->in[0], c->in[1], c->dout, c->din[0], c->din[1]);
 }
 
 const struct op_kind op_swiglu = {"swiglu", OP_CHEAP, 3, 0, 0, NULL, NULL, forward, backward};

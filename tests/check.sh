@@ -33,6 +33,13 @@ tools/build.sh build/asan clang -DRETORT_TESTS=ON -DRETORT_SANITIZE=ON -DRETORT_
 part "sanitizers"
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 run_ctest build/asan sanitizers -L 'unit|golden|fuzz|pipe' -LE slow
+part "CUDA sources"
+tests/cuda/compile.sh build/cuda
+case $? in
+  0) passed=$((passed + 1)) ;;
+  77) if [ "${CI:-}" = true ]; then echo "check: on CI a missing nvcc is a failure"; failed=$((failed + 1)); else skipped=$((skipped + 1)); fi ;;
+  *) failed=$((failed + 1)) ;;
+esac
 part "done"
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed$([ "$skipped" = 0 ] || echo ", $skipped skipped")"
 [ "$failed" = 0 ]

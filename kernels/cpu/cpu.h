@@ -52,6 +52,15 @@ void cpu_gemm_block(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs,
 
 static inline int64_t cpu_min(int64_t a, int64_t b) { return a < b ? a : b; }
 
+void *cpu_block_new(struct kdev *, size_t bytes);
+void cpu_block_free(struct kdev *, void *p, size_t bytes);
+void cpu_copy(struct kdev *, void *dst, const void *src, size_t bytes);
+void cpu_zero(struct kdev *, void *dst, size_t bytes);
+const char *cpu_failed(struct kdev *);
+void cpu_lane(struct kdev *, int lane);
+void cpu_gather_rows(struct kdev *, int64_t n, int64_t width, const int32_t *row, const float *from, float *to);
+void cpu_scatter_rows(struct kdev *, int64_t n, int64_t width, const int32_t *row, const float *from, float *to);
+void cpu_kv_store(struct kdev *, const struct seqs *s, int64_t width, const struct kv_view *cache, const float *k, const float *v);
 void cpu_gemm_nt(struct kdev *, int64_t m, int64_t n, int64_t k, const float *x, int64_t ldx, const float *w, int64_t ldw, float *y,
                  int64_t ldy, int accumulate);
 void cpu_gemm_nn(struct kdev *, int64_t m, int64_t n, int64_t k, const float *dy, int64_t lddy, const float *w, int64_t ldw, float *dx,
@@ -62,11 +71,12 @@ void cpu_gemv(struct kdev *, int64_t m, int64_t n, int64_t k, const float *x, in
               int64_t ldy);
 void cpu_bias_forward(struct kdev *, int64_t n, int64_t width, const float *bias, float *y);
 void cpu_bias_backward(struct kdev *, int64_t n, int64_t width, const float *dy, float *dbias);
-void cpu_embed_forward(struct kdev *, int64_t n, int64_t width, const int32_t *ids, const float *table, float *out);
+void cpu_embed_forward(struct kdev *, int64_t n, int64_t width, const int32_t *ids, enum dtype type, const void *table, float *out);
 void cpu_embed_backward(struct kdev *, int64_t n, int64_t width, const int32_t *ids, const float *dout, float *dtable);
 void cpu_rmsnorm_forward(struct kdev *, int64_t n, int64_t width, const float *x, const float *gamma, float eps, float *out, float *rstd);
 void cpu_rmsnorm_backward(struct kdev *, int64_t n, int64_t width, const float *x, const float *gamma, const float *rstd,
                           const float *dout, float *dx, int accumulate_dx, float *dgamma);
+void cpu_rotary_table(struct kdev *, int64_t n, int32_t head_dim, const int32_t *positions, const double *inv_freq, float *cos_sin);
 void cpu_rope(struct kdev *, int64_t n, int32_t heads, int32_t head_dim, const float *cos_sin, float *x, int64_t ldx, int inverse);
 void cpu_attention_forward(struct kdev *, const struct seqs *s, const struct attn_shape *a, const float *q, int64_t ldq, const float *k,
                            const float *v, int64_t ldkv, float *out, int64_t ldo, float *lse);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Embedding rows and their gradient. A token may occur many times, so the gradient is cut by columns and adds up in token
  * order: no two tasks write the same value and the order never depends on threads. */
-#include <string.h>
-
 #include "cpu.h"
 
 enum { COLUMNS = 64 };
 
 struct embed {
+  enum dtype type;
+  const unsigned char *table;
   const int32_t *ids;
   const float *from;
   float *to;
@@ -17,12 +17,12 @@ struct embed {
 static void embed_rows(void *ctx, int64_t begin, int64_t end) {
   const struct embed *p = ctx;
   for (int64_t i = begin; i < end; i++) {
-    memcpy(p->to + i * p->width, p->from + p->ids[i] * p->width, (size_t)p->width * sizeof(float));
+    cpu_isa.decode_span(p->type, p->width, p->table + (size_t)p->ids[i] * dtype_bytes(p->type, p->width), p->to + i * p->width);
   }
 }
 
-void cpu_embed_forward(KDEV, int64_t n, int64_t width, const int32_t *ids, const float *table, float *out) {
-  struct embed p = {ids, table, out, n, width};
+void cpu_embed_forward(KDEV, int64_t n, int64_t width, const int32_t *ids, enum dtype type, const void *table, float *out) {
+  struct embed p = {.type = type, .table = table, .ids = ids, .to = out, .n = n, .width = width};
   cpu_for(n, cpu_row_chunk(width), embed_rows, &p);
 }
 
@@ -38,6 +38,6 @@ static void embed_columns(void *ctx, int64_t begin, int64_t end) {
 }
 
 void cpu_embed_backward(KDEV, int64_t n, int64_t width, const int32_t *ids, const float *dout, float *dtable) {
-  struct embed p = {ids, dout, dtable, n, width};
+  struct embed p = {.ids = ids, .from = dout, .to = dtable, .n = n, .width = width};
   cpu_for(width, COLUMNS, embed_columns, &p);
 }

@@ -5,19 +5,25 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline float half_float_bits(uint32_t b) {
+#if defined(__CUDACC__)
+#define HALF_FN static __host__ __device__ inline
+#else
+#define HALF_FN static inline
+#endif
+
+HALF_FN float half_float_bits(uint32_t b) {
   float f;
   memcpy(&f, &b, sizeof f);
   return f;
 }
 
-static inline uint32_t half_bits_of(float f) {
+HALF_FN uint32_t half_bits_of(float f) {
   uint32_t b;
   memcpy(&b, &f, sizeof b);
   return b;
 }
 
-static inline float half_from_f16(uint16_t h) {
+HALF_FN float half_from_f16(uint16_t h) {
   uint32_t sign = (uint32_t)(h & 0x8000) << 16, mag = h & 0x7fff;
   if (mag >= 0x7c00) {
     return half_float_bits(sign | 0x7f800000 | (mag & 0x3ff) << 13);
@@ -28,7 +34,7 @@ static inline float half_from_f16(uint16_t h) {
   return half_float_bits(sign | ((mag << 13) + 0x38000000));
 }
 
-static inline uint16_t half_to_f16(float f) {
+HALF_FN uint16_t half_to_f16(float f) {
   uint32_t b = half_bits_of(f), sign = b >> 16 & 0x8000, mag = b & 0x7fffffff;
   if (mag > 0x7f800000) {
     return (uint16_t)(sign | 0x7e00 | (mag >> 13 & 0x3ff));
@@ -42,9 +48,9 @@ static inline uint16_t half_to_f16(float f) {
   return (uint16_t)(sign | ((mag - 0x38000000 + 0xfff + (mag >> 13 & 1)) >> 13));
 }
 
-static inline float half_from_bf16(uint16_t h) { return half_float_bits((uint32_t)h << 16); }
+HALF_FN float half_from_bf16(uint16_t h) { return half_float_bits((uint32_t)h << 16); }
 
-static inline uint16_t half_to_bf16(float f) {
+HALF_FN uint16_t half_to_bf16(float f) {
   uint32_t b = half_bits_of(f);
   if ((b & 0x7fffffff) > 0x7f800000) {
     return (uint16_t)(b >> 16 | 0x40);
@@ -53,6 +59,6 @@ static inline uint16_t half_to_bf16(float f) {
 }
 
 /* Little-endian load from an unaligned place of a weight file. */
-static inline uint16_t half_load(const unsigned char *p) { return (uint16_t)(p[0] | p[1] << 8); }
+HALF_FN uint16_t half_load(const unsigned char *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
 #endif

@@ -1,7 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rotary embedding, half-split as Hugging Face stores it (Su et al. 2021): pairs (x[c], x[c + dh/2]). The inverse turns the
  * other way, which is the backward pass. An odd head_dim leaves its last value alone. */
+#include <math.h>
+
 #include "cpu.h"
+
+struct table {
+  const int32_t *positions;
+  const double *inv_freq;
+  float *cos_sin;
+  int32_t half;
+};
+
+static void table_rows(void *ctx, int64_t begin, int64_t end) {
+  const struct table *p = ctx;
+  int32_t half = p->half;
+  for (int64_t i = begin; i < end; i++) {
+    float *row = p->cos_sin + i * 2 * half;
+    for (int32_t j = 0; j < half; j++) {
+      double angle = p->positions[i] * p->inv_freq[j];
+      row[j] = (float)cos(angle);
+      row[half + j] = (float)sin(angle);
+    }
+  }
+}
+
+void cpu_rotary_table(KDEV, int64_t n, int32_t head_dim, const int32_t *positions, const double *inv_freq, float *cos_sin) {
+  struct table p = {positions, inv_freq, cos_sin, head_dim / 2};
+  cpu_for(n, cpu_row_chunk((int64_t)head_dim * 16), table_rows, &p);
+}
 
 struct rotation {
   const float *cos_sin;

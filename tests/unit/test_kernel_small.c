@@ -171,7 +171,7 @@ static void embed(void **state) {
     ids[i] = i * 7 % 11 ? i * 13 % VOCAB : VOCAB - 1; /* one id very often */
   }
   use_threads(1);
-  k->embed_forward(NULL, N, WIDTH, ids, table, out);
+  k->embed_forward(NULL, N, WIDTH, ids, DT_F32, table, out);
   k->embed_backward(NULL, N, WIDTH, ids, dout, dt);
   use_threads(3);
   k->embed_backward(NULL, N, WIDTH, ids, dout, dt2);
