@@ -14,7 +14,6 @@ struct augment_options {
   struct teacher_options t;
   const char *recipe, *vertical, *lang;
   int64_t per_row;
-  int strict;
 };
 
 static const struct opt_row augment_rows[] = {
@@ -22,7 +21,6 @@ static const struct opt_row augment_rows[] = {
   OPT_ROW(augment_options, per_row, "per-row", 0, OPT_INT, "0", "0..1000", "N", "how often to ask about a row; 0 is as the recipe says"),
   OPT_ROW(augment_options, vertical, "vertical", 0, OPT_STR, "general", NULL, "NAME", "field of knowledge, for the rows' task"),
   OPT_ROW(augment_options, lang, "lang", 0, OPT_STR, "en", NULL, "CODE", "language of the rows, for their task"),
-  OPT_ROW(augment_options, strict, "strict", 0, OPT_FLAG, NULL, NULL, NULL, "exit 1 when any row failed"),
   TEACHER_OPTION_ROWS(augment_options, t, "-1", "-1..5", "0", "0..1000000"),
   OPT_END
 };
@@ -115,8 +113,7 @@ static enum status next_row(struct augment *g, int wait, int *got, struct err *e
     }
     keep_row(g, r);
     if (st == STATUS_DATA) {
-      log_warn("'stdin' row %llu failed: %s", ctx_row(g->c), own.msg);
-      ledger_failed(l, "bad row");
+      ctx_fail_row(g->c, ctx_row(g->c), "bad row", &own);
     } else if (st != STATUS_OK) {
       return err_set(e, st, "%s", own.msg);
     } else {
@@ -319,8 +316,8 @@ static enum status augment_run(struct ctx *c, const void *options, const struct 
   report(&g);
   if (st == STATUS_OK) {
     uint64_t failed = ledger_count_failed(ctx_ledger(c)), in = ledger_count_in(ctx_ledger(c));
-    if (failed > 0 && (g.o->strict || failed == in)) {
-      st = err_set(e, STATUS_DATA, "%llu of %llu rows failed%s", (unsigned long long)failed, (unsigned long long)in, g.o->strict ? " (--strict)" : "");
+    if (failed > 0 && failed == in) {
+      st = err_set(e, STATUS_DATA, "all %llu rows failed", (unsigned long long)in);
     }
   }
 out:

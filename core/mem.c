@@ -158,6 +158,24 @@ void arena_reset(struct arena *a) {
   a->total = a->first->cap;
 }
 
+struct arena_mark arena_mark(const struct arena *a) { return (struct arena_mark){ a->last, a->last ? a->last->used : 0 }; }
+
+void arena_rewind(struct arena *a, struct arena_mark m) {
+  struct chunk *keep = m.chunk;
+  if (keep == NULL) { /* the arena was empty */
+    arena_reset(a);
+    return;
+  }
+  for (struct chunk *c = keep->next, *next; c != NULL; c = next) {
+    next = c->next;
+    a->total -= c->cap;
+    mem_free(c);
+  }
+  keep->next = NULL;
+  keep->used = m.used;
+  a->last = keep;
+}
+
 void arena_free(struct arena *a) {
   if (a == NULL) return;
   arena_reset(a);

@@ -34,6 +34,10 @@ void *arena_calloc(struct arena *a, size_t count, size_t size);
 char *arena_strndup(struct arena *a, const char *s, size_t n);
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void arena_reset(struct arena *a); /* keeps its first chunk */
+/* What was allocated since the mark goes; what was before stays. */
+struct arena_mark { void *chunk; size_t used; };
+struct arena_mark arena_mark(const struct arena *a);
+void arena_rewind(struct arena *a, struct arena_mark m);
 void arena_free(struct arena *a);
 
 /* Growing buffer; p is always terminated by a NUL that n does not count (p is NULL while nothing was put).

@@ -18,6 +18,7 @@ const struct opt_row common_rows[] = {
   COMMON(config, "config", 'C', OPT_STR, NULL, NULL, "FILE", "read options from a YAML file; flags on the line win"),
   COMMON(book, "book", 0, OPT_STR, NULL, NULL, "DIR", "keep answers, money and the ledger in this book (or RETORT_BOOK)"),
   COMMON(threads, "threads", 0, OPT_INT, "0", "0..256", "N", "compute threads, 0 = all this process may use"),
+  COMMON(strict, "strict", 0, OPT_FLAG, NULL, NULL, NULL, "exit 1 when any row or input failed (else only when all did)"),
   COMMON(force, "force", 0, OPT_FLAG, NULL, NULL, NULL, "replace an output that was made from other inputs or options"),
   COMMON(accept_terms, "accept-terms", 0, OPT_STR, NULL, NULL, "WHY", "go on although the terms are unknown or forbid; WHY is recorded"),
   COMMON(quiet, "quiet", 'q', OPT_FLAG, NULL, NULL, NULL, "only warnings and errors"),
@@ -137,6 +138,17 @@ out:
   return st;
 }
 
+enum status ctx_judge_failed(struct ctx *c, struct err *e) {
+  uint64_t in = ledger_count_in(c->ledger), failed = ledger_count_failed(c->ledger);
+  if (c->bad_rows > BAD_ROWS_NAMED && !c->common.verbose && !c->judged++)
+    log_warn("%llu more bad rows were counted and not named (-v names all)", (unsigned long long)(c->bad_rows - BAD_ROWS_NAMED));
+  if (failed == 0 || !c->common.strict) {
+    if (c->bad_rows == 0 || c->bad_rows < in) return STATUS_OK;
+    return err_set(e, STATUS_DATA, "none of %llu rows could be read (reasons above)", (unsigned long long)in);
+  }
+  return err_set(e, STATUS_DATA, "%llu of %llu rows failed (--strict)", (unsigned long long)failed, (unsigned long long)(in ? in : failed));
+}
+
 static enum status run_stage(struct ctx *c, struct err *e) {
   enum status st = STATUS_OK;
   unsigned rows = c->stage->flags & (STAGE_ROWS_IN | STAGE_ROWS_OUT);
@@ -147,6 +159,7 @@ static enum status run_stage(struct ctx *c, struct err *e) {
   TRY(pool_setup((int)c->common.threads, e));
   TRY(c->stage->run(c, c->options, &c->args, e));
   TRY(ctx_flush(c, e));
+  TRY(ctx_judge_failed(c, e));
   if (rows) {
     TRY(ledger_close(c->ledger, e));
     log_summary(c);

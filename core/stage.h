@@ -24,7 +24,7 @@ enum {
 
 /* Options that every stage has. */
 struct common_options {
-  int help, quiet, verbose, log_json, no_progress, force;
+  int help, quiet, verbose, log_json, no_progress, force, strict;
   const char *config, *book;
   int64_t threads;
   const char *accept_terms; /* WHY */
@@ -51,10 +51,17 @@ struct ledger *ctx_ledger(struct ctx *c); /* opened before run(), closed after i
 MUST_USE enum status ctx_options_json(struct ctx *c, struct buf *out, struct err *e);
 
 /* Next record line from stdin, validated and counted in the ledger. *got = 0 at the end (upstream's closing line is
- * checked then). The record lives in a row arena until the next call. */
+ * checked then). The record lives in a row arena until the next call. A line that is no record is a failed row: counted
+ * and named (ctx_fail_row), and the next one is given; with --strict, or when no row was good, the frame ends with exit 1. */
 MUST_USE enum status ctx_next(struct ctx *c, struct record *r, int *got, struct err *e);
 /* The same without a row arena of its own, for stages that hold many rows: line copied into a. */
 MUST_USE enum status ctx_next_in(struct ctx *c, struct arena *a, struct record *r, int *got, struct err *e);
+/* Counts a row that cannot be used as failed(reason) in the ledger and names it on stderr ("'stdin' row 7: ..."); after the
+ * first of them only the number, unless -v. The one rule for all stages: a bad row never ends the run. */
+void ctx_fail_row(struct ctx *c, unsigned long long row, const char *reason, const struct err *why);
+/* STATUS_DATA when failed rows end this run badly (--strict, or no row was good). The frame asks at the end; a stage that
+ * puts a folder under its final name asks before that. */
+MUST_USE enum status ctx_judge_failed(struct ctx *c, struct err *e);
 /* Number of the row given last, 1-based, for messages; 0 before the first. */
 unsigned long long ctx_row(const struct ctx *c);
 /* 0 when ctx_next would wait for input: finish and write what is in flight first (workers_ops.ready). */

@@ -4,6 +4,7 @@
 #define CORE_STAGE_INTERNAL_H
 #include "stage.h"
 struct book;
+enum { BAD_ROWS_NAMED = 20 };
 struct ctx {
   const struct stage *stage;
   struct common_options common;
@@ -14,6 +15,8 @@ struct ctx {
   struct ledger *ledger;
   struct line_reader *lines;
   struct buf out; /* rows not yet written */
+  uint64_t bad_rows; /* by ctx_fail_row */
+  int judged;
   double start;
   int at_end;     /* stdin was read to its end */
   int out_broken; /* stdout's reader went away */

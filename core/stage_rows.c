@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <unistd.h>
 #include "file.h"
+#include "log.h"
 #include "stage_internal.h"
 
 #define OUT_BYTES ((size_t)64 << 10)
@@ -34,27 +35,39 @@ enum status ctx_next_in(struct ctx *c, struct arena *a, struct record *r, int *g
     c->lines = line_reader_new(STDIN_FILENO, "stdin", LINE_MAX_DEFAULT);
     if (c->lines == NULL) return err_nomem(e, 0);
   }
-  TRY(flush_if_idle(c, e));
-  TRY(line_next(c->lines, &line, got, e));
-  if (!*got) {
-    c->at_end = 1;
-    TRY(ledger_check_upstream(c->ledger, e));
-    goto out;
+  for (;;) {
+    struct arena_mark mark = arena_mark(a);
+    struct err bad = { STATUS_OK, "" };
+    TRY(flush_if_idle(c, e));
+    TRY(line_next(c->lines, &line, got, e));
+    if (!*got) {
+      c->at_end = 1;
+      TRY(ledger_check_upstream(c->ledger, e));
+      goto out;
+    }
+    char *copy = arena_strndup(a, line.p, line.n);
+    if (copy == NULL) {
+      st = err_nomem(e, line.n);
+      goto out;
+    }
+    line.p = copy;
+    st = record_split(line, a, r, &bad);
+    if (st == STATUS_OK || st == STATUS_DATA) ledger_in(c->ledger, line);
+    if (st == STATUS_OK) goto out;
+    if (st != STATUS_DATA) {
+      st = err_set(e, st, "'stdin' row %llu: %s", (unsigned long long)line_number(c->lines), bad.msg);
+      goto out;
+    }
+    ctx_fail_row(c, line_number(c->lines), "bad row", &bad);
+    arena_rewind(a, mark);
   }
-  char *copy = arena_strndup(a, line.p, line.n);
-  if (copy == NULL) {
-    st = err_nomem(e, line.n);
-    goto out;
-  }
-  line.p = copy;
-  st = record_split(line, a, r, e);
-  if (st != STATUS_OK) {
-    (void)err_prefix(e, "'stdin' row %llu", (unsigned long long)line_number(c->lines));
-    goto out;
-  }
-  ledger_in(c->ledger, line);
 out:
   return st;
+}
+
+void ctx_fail_row(struct ctx *c, unsigned long long row, const char *reason, const struct err *why) {
+  ledger_failed(c->ledger, reason);
+  if (c->bad_rows++ < BAD_ROWS_NAMED || c->common.verbose) log_warn("'stdin' row %llu: %s", row, why->msg);
 }
 
 unsigned long long ctx_row(const struct ctx *c) { return c->lines != NULL ? line_number(c->lines) : 0; }

@@ -21,6 +21,7 @@ struct item {
   struct row row;
   struct item *next; /* free list */
   unsigned long long number; /* of the row, for messages */
+  char *bad;                 /* why the row cannot be used (its arena), or NULL */
 };
 struct curate {
   struct ctx *c;
@@ -113,6 +114,7 @@ static enum status read_row(void *ctx, struct work_item *it, int *got, struct er
     return st;
   }
   x->number = ctx_row(q->c);
+  x->bad = NULL;
   it->user = x;
   it->bytes = 8 * x->row.rec.line.n + 4096;
   return STATUS_OK;
@@ -123,6 +125,10 @@ static enum status work_row(void *ctx, struct work_item *it, int worker, struct 
   struct item *x = it->user;
   (void)worker;
   enum status st = curate_scan_row(q->o, &q->split, q->state, &x->row, e);
+  if (st == STATUS_DATA) { /* one failed row, not the end */
+    x->bad = arena_strndup(x->a, e->msg, strlen(e->msg));
+    return x->bad ? STATUS_OK : err_nomem(e, strlen(e->msg));
+  }
   return st == STATUS_OK ? st : err_prefix(e, "'stdin' row %llu (id '%.*s')", x->number, (int)(x->row.id.n > 200 ? 200 : x->row.id.n), x->row.id.p ? x->row.id.p : "?");
 }
 
@@ -163,6 +169,13 @@ out:
 static enum status take_row(void *ctx, struct work_item *it, struct err *e) {
   struct curate *q = ctx;
   struct item *x = it->user;
+  if (x->bad) {
+    struct err why = { STATUS_DATA, "" };
+    (void)err_set(&why, STATUS_DATA, "%s", x->bad);
+    ctx_fail_row(q->c, x->number, "bad row", &why);
+    drop_item(ctx, it);
+    return STATUS_OK;
+  }
   enum status st = q->hold && !x->row.v.reason ? hold(q, &x->row, e) : stream(q, &x->row, e);
   progress_set(q->bar, ++q->seen, NULL);
   drop_item(ctx, it);

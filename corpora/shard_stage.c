@@ -49,6 +49,7 @@ struct item {
   struct document d;
   struct item *next;
   unsigned long long number; /* of the row, for messages */
+  char *bad;                 /* why the row cannot be used (its arena), or NULL */
 };
 struct sharding {
   struct ctx *c;
@@ -108,6 +109,7 @@ static enum status read_row(void *ctx, struct work_item *it, int *got, struct er
     return st;
   }
   x->number = ctx_row(q->c);
+  x->bad = NULL;
   it->user = x;
   it->bytes = 8 * x->d.rec.line.n + 4096;
   return STATUS_OK;
@@ -118,6 +120,10 @@ static enum status work_row(void *ctx, struct work_item *it, int worker, struct 
   struct item *x = it->user;
   (void)worker;
   enum status st = document_from_row(&q->rules, &x->d, e);
+  if (st == STATUS_DATA) { /* one failed row, not the end */
+    x->bad = arena_strndup(x->d.a, e->msg, strlen(e->msg));
+    return x->bad ? STATUS_OK : err_nomem(e, strlen(e->msg));
+  }
   return st == STATUS_OK ? st : err_prefix(e, "'stdin' row %llu (id '%.*s')", x->number, (int)(x->d.id.n > 200 ? 200 : x->d.id.n), x->d.id.p ? x->d.id.p : "?");
 }
 
@@ -212,7 +218,15 @@ out:
 static enum status take_row(void *ctx, struct work_item *it, struct err *e) {
   struct sharding *q = ctx;
   q->rows++;
-  enum status st = take_document(q, &((struct item *)it->user)->d, e);
+  struct item *x = it->user;
+  enum status st = STATUS_OK;
+  if (x->bad) {
+    struct err why = { STATUS_DATA, "" };
+    (void)err_set(&why, STATUS_DATA, "%s", x->bad);
+    ctx_fail_row(q->c, x->number, "bad row", &why);
+  } else {
+    st = take_document(q, &x->d, e);
+  }
   drop_item(ctx, it);
   return st;
 }
@@ -350,6 +364,7 @@ static enum status make(struct sharding *q, const struct shard_info *info, struc
   TRY(pack_new((int32_t)o->context, !o->pack, sample_done, q, &q->pack, e));
   q->bar = progress_new("shard", "tokens", 0);
   TRY(workers_run(&ops, q, 0, WINDOW_BYTES, e));
+  TRY(ctx_judge_failed(q->c, e)); /* before anything stands under its final name */
   TRY(pack_finish(q->pack, e));
   TRY(extra_members(q, &extra, e));
   TRY(shard_writer_commit(q->writer, (struct span){ extra.p, extra.n }, e));

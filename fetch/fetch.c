@@ -17,7 +17,7 @@ struct fetch_options {
   uint64_t overlap, min_chars, passages, max_document, max_unpacked;
   int64_t pdf_timeout;
   double timeout;
-  int front_matter, hidden, strict;
+  int front_matter, hidden;
 };
 
 static const struct opt_row fetch_rows[] = {
@@ -42,7 +42,6 @@ static const struct opt_row fetch_rows[] = {
   OPT_ROW(fetch_options, pdf_timeout, "pdf-timeout", 0, OPT_INT, "120", "1..86400", "SECONDS", "time limit of pdftotext for one file"),
   OPT_ROW(fetch_options, timeout, "timeout", 0, OPT_NUM, "120", "1..86400", "SECONDS", "time limit of one download"),
   OPT_ROW(fetch_options, ca_file, "ca-file", 0, OPT_STR, NULL, NULL, "FILE", "certificate authorities for https"),
-  OPT_ROW(fetch_options, strict, "strict", 0, OPT_FLAG, NULL, NULL, NULL, "exit 1 when any input failed"),
   OPT_END
 };
 
@@ -549,9 +548,6 @@ static enum status fetch_run(struct ctx *c, const void *options, const struct op
   if (f.short_passages > 0) {
     log_info("%llu passages shorter than %llu characters were left out", (unsigned long long)f.short_passages,
              (unsigned long long)o->min_chars);
-  }
-  if (o->strict && ledger_count_failed(ctx_ledger(c)) > 0) {
-    st = err_set(e, STATUS_DATA, "%llu inputs failed (--strict)", (unsigned long long)ledger_count_failed(ctx_ledger(c)));
   }
 out:
   tokenizer_close(tok);

@@ -12,7 +12,7 @@
 struct label_options {
   struct teacher_options t;
   const char *system;
-  int drop_cut, strict, relabel;
+  int drop_cut, relabel;
 };
 
 static const struct opt_row label_rows[] = {
@@ -20,7 +20,6 @@ static const struct opt_row label_rows[] = {
   OPT_ROW(label_options, system, "system", 0, OPT_STR, NULL, NULL, "TEXT", "put a system message in front when asking; it is not kept in the row"),
   OPT_ROW(label_options, relabel, "relabel", 0, OPT_FLAG, NULL, NULL, NULL, "replace the answer of rows that end with one"),
   OPT_ROW(label_options, drop_cut, "drop-cut", 0, OPT_FLAG, NULL, NULL, NULL, "drop answers that --max-tokens cut off instead of marking them"),
-  OPT_ROW(label_options, strict, "strict", 0, OPT_FLAG, NULL, NULL, NULL, "exit 1 when any row failed"),
   OPT_END
 };
 
@@ -160,8 +159,7 @@ static enum status next_question(void *ctx, int wait, struct question *q, int *g
       st = conversation(l, r, &why, &own);
     }
     if (st == STATUS_DATA) {
-      log_warn("'stdin' row %llu failed: %s", ctx_row(l->c), own.msg);
-      ledger_failed(ctx_ledger(l->c), "bad messages");
+      ctx_fail_row(l->c, ctx_row(l->c), "bad messages", &own);
     } else if (st != STATUS_OK) {
       keep_row(l, r);
       return err_set(e, st, "%s", own.msg);
@@ -304,9 +302,7 @@ static enum status label_run(struct ctx *c, const void *options, const struct op
   report(&l);
   if (st == STATUS_OK) {
     uint64_t failed = ledger_count_failed(ctx_ledger(c)), in = ledger_count_in(ctx_ledger(c));
-    if (failed > 0 && l.o->strict) {
-      st = err_set(e, STATUS_DATA, "%llu of %llu rows failed (--strict)", (unsigned long long)failed, (unsigned long long)in);
-    } else if (in > 0 && ledger_count_kept(ctx_ledger(c)) == 0) {
+    if (in > 0 && ledger_count_kept(ctx_ledger(c)) == 0) {
       st = err_set(e, STATUS_DATA, "none of %llu rows was answered: %llu failed, %llu dropped (reasons above)", (unsigned long long)in,
                    (unsigned long long)failed, (unsigned long long)ledger_count_dropped(ctx_ledger(c)));
     }

@@ -250,7 +250,7 @@ out:
 static enum status read_rows(struct scorer *s, struct err *e) {
   enum status st = STATUS_OK;
   struct record r;
-  for (uint64_t number = 1;; number++) {
+  for (;;) {
     int got = 0;
     struct tokens tok = {NULL, 0};
     struct span id;
@@ -262,8 +262,7 @@ static enum status read_rows(struct scorer *s, struct err *e) {
     st = st == STATUS_OK ? record_id(&r, s->a, &id, e) : st;
     st = st == STATUS_OK ? check_row(s, tok, e) : st;
     if (st == STATUS_DATA && !s->no_tokenizer) { /* what cannot be scored is counted, the rows around it are not lost */
-      log_warn("row %llu: %s", (unsigned long long)number, e->msg);
-      ledger_failed(ctx_ledger(s->ctx), "not scorable");
+      ctx_fail_row(s->ctx, ctx_row(s->ctx), "not scorable", e);
       continue;
     }
     TRY(st);

@@ -133,7 +133,11 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   for (;;) {
     TRY(ctx_next(c, &r, &got, e));
     if (!got) break;
-    TRY(one_row(c, &x, &r, e));
+    if ((st = one_row(c, &x, &r, e)) == STATUS_DATA) { /* a failed row, not the end */
+      ctx_fail_row(c, ctx_row(c), "bad row", e);
+      st = STATUS_OK;
+    }
+    TRY(st);
   }
 out:
   tokenizer_close(x.t);

@@ -26,8 +26,8 @@ done
 : | "$R" curate -q --near 0.8 >empty || fail "empty input"; [ -s empty ] && fail "rows out of nothing"
 { cat "$C/corpus.jsonl" "$C/corpus.jsonl" "$C/corpus.jsonl"; } | "$R" curate -q --no-exact --no-repetition 2>err | head -1 >/dev/null
 [ "${PIPESTATUS[1]}" = 141 ] && [ ! -s err ] || fail "a closed pipe: exit ${PIPESTATUS[1]}, $(cat err)"
-printf '{"id":"x","messages":"no"}\n' >row; exits 1 "$R" curate -q <row; says "'stdin' row 1 (id 'x'): field 'messages' is a string"
-printf '{"id":"x","text":"a"}\n{"id":' >row; exits 1 "$R" curate -q <row; says "row 2"
+printf '{"id":"x","messages":"no"}\n' >row; exits 1 "$R" curate -q <row; says "'stdin' row 1: field 'messages' is a string"
+printf '{"id":"x","text":"a"}\n{"id":' >row; exits 0 "$R" curate -q <row; says "row 2"; exits 1 "$R" curate -q --strict <row; says "1 of 2 rows failed"
 exits 2 "$R" curate --split a,b </dev/null; exits 2 "$R" curate --near 2 </dev/null; exits 3 "$R" curate --against none </dev/null
 # the last 13 words of an item count, 12 do not; an item of 9 words is searched for as a whole
 cat >eval.jsonl <<'ROWS'
