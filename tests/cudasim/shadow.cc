@@ -96,9 +96,9 @@ static void set_initialised(struct shadow *s, size_t off, size_t n) {
 }
 
 // Is `old` not ordered before `now`, an access of the running operation?
-static inline bool concurrent(uint64_t old, uint64_t now) {
+template <bool SHARED> static inline bool concurrent(uint64_t old, uint64_t now) {
   uint64_t x = old ^ now;
-  if (!old || !(x >> 20) || (old & now & ATOMIC)) {
+  if (!old || !(x >> 20) || (old & now & ATOMIC) || (SHARED && x >> 30)) { // shared memory: another block's is not the same memory
     return false;
   }
   if (x >> 44) {
@@ -130,6 +130,7 @@ static inline bool concurrent(uint64_t old, uint64_t now) {
            where ? where : where_is(p).c_str(), text);
 }
 
+template <bool SHARED>
 static inline void check_cells(struct shadow *s, size_t size, const void *p, size_t off, size_t bytes, unsigned flags, const void *pc, const char *where) {
   unsigned low = (unsigned)(off | bytes);
   if (low & ((1u << s->shift) - 1)) {
@@ -144,17 +145,17 @@ static inline void check_cells(struct shadow *s, size_t size, const void *p, siz
   uint64_t now = self->stamp | (flags & ATOMIC);
   struct cell *c = s->cells + (off >> s->shift);
   for (size_t n = bytes >> s->shift; n; n--, c++) {
-    if (concurrent(c->w, now)) {
+    if (concurrent<SHARED>(c->w, now)) {
       race(p, bytes, flags, pc, c->w, true, where);
     }
     if (!flags) {
       uint64_t *r = c->r;
-      int i = !((r[1] ^ now) >> 20) ? 1 : !((r[0] ^ now) >> 20) || !concurrent(r[0], now) ? 0 : 1;
+      int i = !((r[1] ^ now) >> 20) ? 1 : !((r[0] ^ now) >> 20) || !concurrent<SHARED>(r[0], now) ? 0 : 1;
       r[i] = now;
       continue;
     }
     for (int i = 0; i < 2; i++) {
-      if (concurrent(c->r[i], now)) {
+      if (concurrent<SHARED>(c->r[i], now)) {
         race(p, bytes, flags, pc, c->r[i], false, where);
       }
       c->r[i] = 0;
@@ -174,7 +175,7 @@ static void check_space(struct space *s, const void *p, size_t bytes, unsigned f
     s->touched[off / CHUNK] = 1;
     s->list.push_back((uint32_t)(off / CHUNK));
   }
-  check_cells(&s->sh, s->bytes, p, off, bytes, flags, pc, where);
+  check_cells<true>(&s->sh, s->bytes, p, off, bytes, flags, pc, where);
 }
 
 static int find_module(struct dl_phdr_info *info, size_t, void *data) {
@@ -286,7 +287,7 @@ void access_check(const void *p, size_t bytes, unsigned flags, const void *pc) {
     if (a->device != (int)running->device) {
       fault_at(FAULT_DEVICE_POINTER, pc, "a kernel of device %u touched memory of device %d: %s", running->device, a->device, where_is(p).c_str());
     }
-    check_cells(&a->sh, a->bytes, p, at - a->base, bytes, flags, pc, NULL);
+    check_cells<false>(&a->sh, a->bytes, p, at - a->base, bytes, flags, pc, NULL);
   } else if (at - dynamic_space.base < dynamic_space.room) {
     check_space(&dynamic_space, p, bytes, flags, pc, "dynamic");
   } else if (at - static_space.base < static_space.bytes) {
