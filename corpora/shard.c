@@ -15,6 +15,8 @@
 #define FILE_BYTES ((uint64_t)256 << 20)
 #define CACHE_BYTES ((uint64_t)64 << 20)
 #define CACHE_SLOTS 256
+#define STEP_FIRST 0.02 /* of top-k log-probabilities, nats: 1.3e-4 nat of divergence at k = 50 (tests/bench/targets.sh) */
+#define STEP_MOST 0.1
 
 /* ---- writer ---- */
 struct shard_writer {
@@ -36,8 +38,9 @@ static const char *keep(struct arena *a, const char *s) { return s ? arena_strnd
 enum status shard_writer_new(const struct shard_writer_options *o, struct shard_writer **out, struct err *e) {
   enum status st = STATUS_OK;
   *out = NULL;
-  if (o->context < 1 || o->vocab < 1 || o->top_k < 0 || o->top_k > 65535 || o->top_k > o->vocab || o->hidden < 0)
-    return err_set(e, STATUS_USAGE, "shards of context %d, vocabulary %d, top %d, hidden %d: out of range", o->context, o->vocab, o->top_k, o->hidden);
+  if (o->context < 1 || o->vocab < 1 || o->top_k < 0 || o->top_k > 65535 || o->top_k > o->vocab || o->hidden < 0 || o->draws < 0)
+    return err_set(e, STATUS_USAGE, "shards of context %d, vocabulary %d, top %d, hidden %d, %d draws: out of range", o->context, o->vocab, o->top_k,
+                   o->hidden, o->draws);
   if (!o->replace && folder_exists(o->folder))
     return err_set(e, STATUS_USAGE, "'%s': exists already; remove it or use --force", o->folder);
   struct shard_writer *w = mem_calloc(1, sizeof *w);
@@ -47,10 +50,14 @@ enum status shard_writer_new(const struct shard_writer_options *o, struct shard_
   w->o.frame_bytes = o->frame_bytes ? o->frame_bytes : FRAME_BYTES;
   w->o.file_bytes = o->file_bytes ? o->file_bytes : FILE_BYTES;
   w->o.level = o->level ? o->level : 3;
-  w->block.shape = (struct block_shape){ o->context, o->vocab, o->top_k, o->hidden };
+  w->block.shape = (struct block_shape){ o->context, o->vocab, o->top_k, o->hidden, o->draws };
+  w->block.unchecked = o->unchecked;
+  w->block.step_first = o->top_error > 0 ? o->top_error : STEP_FIRST;
+  w->block.step_most = o->top_error > 0 ? o->top_error : STEP_MOST;
   w->info = o->info;
   w->info.n_samples = w->info.n_tokens = w->info.n_targets = w->info.n_docs = 0;
-  w->info.context = o->context, w->info.vocab = o->vocab, w->info.top_k = o->top_k, w->info.hidden = o->hidden;
+  w->info.context = o->context, w->info.vocab = o->vocab, w->info.top_k = o->top_k, w->info.hidden = o->hidden, w->info.draws = o->draws;
+  w->info.logprob_error = o->top_k ? w->block.step_most : 0;
   if ((w->a = arena_new(0)) == NULL) {
     st = err_nomem(e, 0);
     goto out;
@@ -148,7 +155,7 @@ enum status shard_writer_commit(struct shard_writer *w, struct span extra, struc
   TRY(flush_block(w, e));
   TRY(finish_file(w, e));
   struct manifest m = { .info = w->info, .file = w->done, .n_files = w->n_done };
-  TRY(manifest_write(&m, w->block.logprob_error, extra, &text, e));
+  TRY(manifest_write(&m, extra, &text, e));
   /* What was written must read back: a member given in `extra` could spoil the text. */
   struct manifest back;
   st = manifest_parse((struct span){ text.p, text.n }, 1, w->a, &back, e);
@@ -271,7 +278,7 @@ enum status shard_open(const char *folder, struct shard_reader **out, struct err
     goto out;
   }
   const struct shard_info *i = &r->m.info;
-  r->shape = (struct block_shape){ i->context, i->vocab, i->top_k, i->hidden };
+  r->shape = (struct block_shape){ i->context, i->vocab, i->top_k, i->hidden, i->draws };
   r->file = arena_calloc(r->a, r->m.n_files ? r->m.n_files : 1, sizeof *r->file);
   if (!r->file) {
     st = err_nomem(e, r->m.n_files * sizeof *r->file);

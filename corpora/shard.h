@@ -22,12 +22,16 @@ struct sample {
   int32_t *top_id;         /* (n_target, k) */
   float *top_logprob;      /* (n_target, k) */
   float *rest;             /* (n_target) log of the exact remaining mass */
+  int32_t n_draw;          /* draws from the teacher a position (sample:N), 0 = none */
+  int32_t *draw_id;        /* (n_target, n_draw) different ids, most drawn first; behind them zeros */
+  int32_t *draw_count;     /* (n_target, n_draw) falling, sum n_draw; behind the last id zeros */
   float *hidden;           /* (n_target, hidden) dequantised, NULL when none */
   float *weight;           /* (n_doc) weight of each document in the loss; NULL = all 1 */
 };
 struct shard_info {
   int64_t n_samples, n_tokens, n_targets, n_docs;
-  int32_t context, vocab, top_k, hidden;
+  int32_t context, vocab, top_k, hidden, draws;
+  double logprob_error;    /* bound of what quantising did to a stored log-probability, nats; 0 without top k */
   char tokenizer_hash[65], template_name[32];
   const char *teacher, *teacher_identity, *terms; /* "" when no targets */
 };
@@ -44,7 +48,9 @@ void shard_order(const struct shard_reader *r, uint64_t seed, uint64_t epoch, in
 struct shard_writer;
 struct shard_writer_options {
   const char *folder;
-  int32_t context, vocab, top_k, hidden;
+  int32_t context, vocab, top_k, hidden, draws;
+  double top_error;        /* top-k log-probabilities: error of at most this, nats; 0 = steps of 0.02 to 0.1 nat, finer the likelier */
+  int unchecked;           /* targets are taken without the check of their mass: for tests that plant mistakes */
   struct shard_info info;  /* tokenizer_hash, template_name, teacher, teacher_identity, terms; the counts are filled here */
   uint64_t frame_bytes;    /* of a block before compression; 0 = 256 KiB. Small frames: fast random access */
   uint64_t file_bytes;     /* a new data file begins above this; 0 = 256 MiB */
@@ -54,8 +60,8 @@ struct shard_writer_options {
   int replace;             /* an older folder of this name is replaced at commit (else STATUS_USAGE) */
 };
 MUST_USE enum status shard_writer_new(const struct shard_writer_options *o, struct shard_writer **w, struct err *e);
-/* s needs ids, mask, doc_start, row_id; with targets also top_id, top_logprob, rest and/or hidden for each target_pos.
- * Log-probabilities are stored as 16-bit steps of a scale of their row: error at most |smallest of the row| / 131070. */
+/* s needs ids, mask, doc_start, row_id; with targets also top_id, top_logprob, rest and/or hidden and/or draw_id, draw_count for
+ * each target_pos. The top k must fall and have mass 1 with the rest. */
 MUST_USE enum status shard_write(struct shard_writer *w, const struct sample *s, struct err *e);
 /* For a writer with resume_key: if the interrupted run wrote this very sample here (ids, mask, bounds, row ids, weights), it is
  * written with the targets from there and *known = 1; else nothing happens. */

@@ -14,7 +14,7 @@ struct header { /* 64 bytes */
   uint32_t n_samples, n_tok, n_doc, n_target;
   uint32_t context, vocab, hidden;
   uint16_t top_k, id_bytes;
-  uint32_t n_columns, reserved;
+  uint32_t n_columns, draws; /* draws: 0 in version 1 */
   uint64_t first_sample;
   uint64_t xxh3; /* of this header with 0 here, followed by the column table */
 };
@@ -24,6 +24,8 @@ struct column { /* 24 bytes */
   uint64_t bytes, xxh3;
 };
 _Static_assert(sizeof(struct header) == 64 && sizeof(struct column) == 24, "on-disk layout");
+
+static int has_targets(const struct block_shape *s) { return s->top_k > 0 || s->hidden > 0 || s->draws > 0; }
 
 static uint32_t id_bytes_for(int32_t vocab) { return vocab <= 65536 ? 2 : 4; }
 
@@ -54,15 +56,16 @@ static enum status check_sample(const struct block_writer *w, const struct sampl
       if (s->ids[i] < 0 || s->ids[i] >= h->vocab)
         return err_set(e, STATUS_DATA, "token id %d in row '%s', expected 0 to %d", s->ids[i], s->row_id[d], h->vocab - 1);
       if (!s->mask[i] || i == s->doc_start[d]) continue;
-      if ((h->top_k || h->hidden) && (n >= s->n_target || s->target_pos[n] != i - 1))
+      if (has_targets(h) && (n >= s->n_target || s->target_pos[n] != i - 1))
         return err_set(e, STATUS_DATA, "target %d of row '%s' is missing or not at token %d", n, s->row_id[d], i - 1);
       n++;
     }
   }
-  if ((h->top_k || h->hidden) && n != s->n_target)
+  if (has_targets(h) && n != s->n_target)
     return err_set(e, STATUS_DATA, "a sample has %d targets, its mask has %d", s->n_target, n);
   if (h->top_k && s->k != h->top_k) return err_set(e, STATUS_DATA, "a sample has top %d, the folder top %d", s->k, h->top_k);
-  if ((h->top_k && (!s->top_id || !s->top_logprob || !s->rest)) || (h->hidden && !s->hidden))
+  if (s->n_draw != h->draws) return err_set(e, STATUS_DATA, "a sample has %d draws, the folder %d", s->n_draw, h->draws);
+  if ((h->top_k && (!s->top_id || !s->top_logprob || !s->rest)) || (h->hidden && !s->hidden) || (h->draws && (!s->draw_id || !s->draw_count)))
     return err_set(e, STATUS_DATA, "a sample comes without the folder's targets");
   return STATUS_OK;
 }
@@ -76,38 +79,16 @@ static enum status put_ids(struct buf *b, const int32_t *id, size_t n, uint32_t 
   return st;
 }
 
-/* The error is half a step at most; the bound and not the observed error, so that a resumed run states the same. */
-static void note_scale(struct block_writer *w, float scale) {
-  if ((double)scale / 2 > w->logprob_error) w->logprob_error = (double)scale / 2;
-}
-
-static enum status put_top(struct block_writer *w, const struct sample *s, struct err *e) {
+/* The stream of top k and draws. */
+static enum status put_coded(struct block_writer *w, const struct sample *s, struct err *e) {
   enum status st = STATUS_OK;
-  int32_t k = s->k;
-  for (int32_t t = 0; t < s->n_target; t++) {
-    const int32_t *id = s->top_id + (int64_t)t * k;
-    const float *lp = s->top_logprob + (int64_t)t * k;
-    float low = 0;
-    for (int32_t j = 0; j < k; j++) {
-      if (id[j] < 0 || id[j] >= w->shape.vocab)
-        return err_set(e, STATUS_DATA, "target token id %d, expected 0 to %d", id[j], w->shape.vocab - 1);
-      if (!isfinite(lp[j]) || lp[j] > 1e-3f || lp[j] < -1e4f)
-        return err_set(e, STATUS_DATA, "target log-probability %g, expected -1e4 to 0", (double)lp[j]);
-      if (lp[j] < low) low = lp[j];
-    }
-    if (isnan(s->rest[t]) || s->rest[t] > 1e-3f)
-      return err_set(e, STATUS_DATA, "log of the remaining mass %g, expected at most 0", (double)s->rest[t]);
-    float scale = -low / 65535.0f;
-    note_scale(w, scale);
-    TRY(put_ids(&w->col[COL_TOP_ID], id, (size_t)k, id_bytes_for(w->shape.vocab), e));
-    for (int32_t j = 0; j < k; j++) {
-      double q = scale > 0 ? floor(-(double)lp[j] / (double)scale + 0.5) : 0;
-      uint16_t v = q < 0 ? 0 : q > 65535 ? 65535 : (uint16_t)q;
-      TRY(buf_put(&w->col[COL_TOP_LOGPROB], &v, 2, e));
-    }
-    TRY(buf_put(&w->col[COL_TOP_SCALE], &scale, 4, e));
-    TRY(buf_put(&w->col[COL_REST], &s->rest[t], 4, e));
-  }
+  size_t at = w->col[COL_CODED].n;
+  if (!w->coded.model) TRY(coded_open(&w->coded, w->shape.vocab, w->step_first, w->step_most, e));
+  TRY(coded_check(s, w->shape.vocab, w->unchecked, e));
+  TRY(coded_put(&w->coded, s, &w->col[COL_CODED], e));
+  uint32_t bytes = (uint32_t)(w->col[COL_CODED].n - at);
+  TRY(buf_put(&w->col[COL_CODED_BYTES], &bytes, 4, e));
+  if (s->k) TRY(buf_put(&w->col[COL_REST], s->rest, (size_t)s->n_target * 4, e));
 out:
   return st;
 }
@@ -155,7 +136,7 @@ static enum status put_tokens(struct block_writer *w, const struct sample *s, st
     TRY(buf_put(&w->col[COL_ROW_ID], s->row_id[d], name, e));
     TRY(buf_put(&w->col[COL_DOC_WEIGHT], &weight, 4, e));
     for (int32_t i = s->doc_start[d] + 1; i < s->doc_start[d + 1]; i++) w->n_target += s->mask[i] != 0;
-    if (w->shape.top_k == 0 && w->shape.hidden == 0) continue;
+    if (!has_targets(&w->shape)) continue;
     uint64_t h = xxh3(s->ids + s->doc_start[d], len * sizeof *s->ids);
     TRY(buf_put(&w->col[COL_CONTEXT_HASH], &h, 8, e));
   }
@@ -168,8 +149,8 @@ out:
 enum status block_add(struct block_writer *w, const struct sample *s, struct err *e) {
   enum status st;
   TRY(check_sample(w, s, e));
-  if (w->shape.top_k) TRY(put_top(w, s, e)); /* first what may still be refused: a block must not hold half a sample */
-  if (w->shape.hidden) TRY(put_hidden(w, s, e));
+  if (w->shape.hidden) TRY(put_hidden(w, s, e)); /* first what may still be refused: a block must not hold half a sample */
+  if (w->shape.top_k || w->shape.draws) TRY(put_coded(w, s, e));
   TRY(put_tokens(w, s, e));
 out:
   return st;
@@ -177,15 +158,14 @@ out:
 
 enum status block_add_from(struct block_writer *w, const struct sample *s, const struct block *from, uint32_t number, struct err *e) {
   enum status st = STATUS_OK;
-  uint64_t t0 = from->target0[number], n = from->target0[number + 1] - t0, k = (uint64_t)from->shape.top_k, h = (uint64_t)from->shape.hidden;
-  const struct { int col; uint64_t width; } part[] = { { COL_TOP_ID, k * from->id_bytes }, { COL_TOP_LOGPROB, 2 * k }, { COL_TOP_SCALE, k ? 4 : 0 },
-    { COL_REST, k ? 4 : 0 }, { COL_HIDDEN, h }, { COL_HIDDEN_SCALE, h ? 4 : 0 } };
+  uint64_t t0 = from->target0[number], n = from->target0[number + 1] - t0, h = (uint64_t)from->shape.hidden, c0 = from->code0[number];
+  const struct { int col; uint64_t width; } part[] = { { COL_REST, from->shape.top_k ? 4 : 0 }, { COL_HIDDEN, h }, { COL_HIDDEN_SCALE, h ? 4 : 0 } };
   for (size_t i = 0; i < sizeof part / sizeof *part; i++)
     if (n > 0 && part[i].width > 0) TRY(buf_put(&w->col[part[i].col], from->col[part[i].col] + t0 * part[i].width, (size_t)(n * part[i].width), e));
-  for (uint64_t t = 0; k && t < n; t++) {
-    float scale;
-    memcpy(&scale, from->col[COL_TOP_SCALE] + 4 * (t0 + t), 4);
-    note_scale(w, scale);
+  if (from->col[COL_CODED]) {
+    uint32_t bytes = (uint32_t)(from->code0[number + 1] - c0);
+    TRY(buf_put(&w->col[COL_CODED_BYTES], &bytes, 4, e));
+    if (bytes) TRY(buf_put(&w->col[COL_CODED], from->col[COL_CODED] + c0, bytes, e));
   }
   TRY(put_tokens(w, s, e));
 out:
@@ -198,13 +178,12 @@ uint64_t block_bytes(const struct block_writer *w) {
   return n;
 }
 
-static int col_present(const struct block_writer *w, int c) {
-  int targets = w->shape.top_k > 0 || w->shape.hidden > 0;
-  if (c == COL_DOC_WEIGHT) return w->weighted;
-  if (c == COL_CONTEXT_HASH) return targets;
-  if (c >= COL_TOP_ID && c <= COL_REST) return w->shape.top_k > 0;
-  if (c >= COL_HIDDEN) return w->shape.hidden > 0;
-  return 1;
+static int column_of(const struct block_shape *s, int c) { /* 1 = must be there */
+  if (c >= COL_SAMPLE_TOK && c <= COL_ROW_ID) return 1;
+  if (c == COL_CONTEXT_HASH) return has_targets(s);
+  if (c == COL_REST || c == COL_SCALE) return s->top_k > 0;
+  if (c == COL_HIDDEN || c == COL_HIDDEN_SCALE) return s->hidden > 0;
+  return (c == COL_CODED_BYTES || c == COL_CODED) && (s->top_k > 0 || s->draws > 0);
 }
 
 enum status block_finish(struct block_writer *w, struct buf *out, struct err *e) {
@@ -212,12 +191,15 @@ enum status block_finish(struct block_writer *w, struct buf *out, struct err *e)
   struct column table[COL_COUNT];
   uint32_t n = 0;
   size_t at = out->n;
+  double scale[2] = { w->step_first, w->step_most };
+  if (w->shape.top_k) TRY(buf_put(&w->col[COL_SCALE], scale, sizeof scale, e));
   for (int c = 1; c < COL_COUNT; c++) {
-    if (!col_present(w, c)) continue;
+    if (!column_of(&w->shape, c) && !(c == COL_DOC_WEIGHT && w->weighted)) continue;
     table[n++] = (struct column){ (uint16_t)c, 0, 0, w->col[c].n, xxh3(w->col[c].p ? w->col[c].p : "", w->col[c].n) };
   }
   struct header h = { BLOCK_MAGIC, BLOCK_VERSION, 0, w->n_samples, w->n_tok, w->n_doc, w->n_target, (uint32_t)w->shape.context,
-    (uint32_t)w->shape.vocab, (uint32_t)w->shape.hidden, (uint16_t)w->shape.top_k, (uint16_t)id_bytes_for(w->shape.vocab), n, 0,
+    (uint32_t)w->shape.vocab, (uint32_t)w->shape.hidden, (uint16_t)w->shape.top_k, (uint16_t)id_bytes_for(w->shape.vocab), n,
+    (uint32_t)w->shape.draws,
     w->first_sample, 0 };
   TRY(buf_put(out, &h, sizeof h, e));
   TRY(buf_put(out, table, n * sizeof *table, e));
@@ -239,6 +221,7 @@ out:
 
 void block_writer_free(struct block_writer *w) {
   for (int c = 0; c < COL_COUNT; c++) buf_free(&w->col[c]);
+  coded_close(&w->coded);
 }
 
 /* ---- reading ---- */
@@ -265,16 +248,16 @@ static int mask_at(const struct block *b, uint64_t i) { return b->col[COL_MASK][
 
 /* Bytes each column must have; the row ids' bytes are checked by their lengths. */
 static int expected_bytes(const struct block *b, int c, uint64_t *n) {
-  uint64_t t = b->n_target, k = (uint64_t)b->shape.top_k;
+  uint64_t t = b->n_target;
   switch (c) {
     case COL_SAMPLE_TOK: case COL_SAMPLE_DOC: *n = 4 * (uint64_t)b->n_samples; return 1;
     case COL_DOC_LEN: case COL_ROW_ID_LEN: case COL_DOC_WEIGHT: *n = 4 * (uint64_t)b->n_doc; return 1;
     case COL_IDS: *n = (uint64_t)b->id_bytes * b->n_tok; return 1;
     case COL_MASK: *n = ((uint64_t)b->n_tok + 7) / 8; return 1;
     case COL_CONTEXT_HASH: *n = 8 * (uint64_t)b->n_doc; return 1;
-    case COL_TOP_ID: *n = t * k * b->id_bytes; return 1;
-    case COL_TOP_LOGPROB: *n = t * k * 2; return 1;
-    case COL_TOP_SCALE: case COL_REST: case COL_HIDDEN_SCALE: *n = 4 * t; return 1;
+    case COL_CODED_BYTES: *n = 4 * (uint64_t)b->n_samples; return 1;
+    case COL_SCALE: *n = 16; return 1;
+    case COL_REST: case COL_HIDDEN_SCALE: *n = 4 * t; return 1;
     case COL_HIDDEN: *n = t * (uint64_t)b->shape.hidden; return 1;
     default: return 0;
   }
@@ -285,16 +268,19 @@ static enum status read_header(const unsigned char *data, uint64_t bytes, const 
   if (bytes < sizeof *h) return err_set(e, STATUS_DATA, "block of %llu bytes, expected at least 64", (unsigned long long)bytes);
   memcpy(h, data, sizeof *h);
   if (h->magic != BLOCK_MAGIC) return err_set(e, STATUS_DATA, "block magic %08x, expected %08x", h->magic, BLOCK_MAGIC);
-  if (h->version != BLOCK_VERSION) return err_set(e, STATUS_DATA, "block version %u, expected %u: a newer retort wrote it", h->version, BLOCK_VERSION);
+  if (h->version < 1 || h->version > BLOCK_VERSION)
+    return err_set(e, STATUS_DATA, "block version %u, expected 1 to %u: a newer retort wrote it", h->version, BLOCK_VERSION);
+  if (h->version == 1 && h->top_k)
+    return err_set(e, STATUS_DATA, "block version 1 with top-k targets, which this retort does not read: make the shards again with `retort shard`");
   if (h->n_columns >= COL_COUNT || sizeof *h + h->n_columns * sizeof(struct column) > bytes)
     return err_set(e, STATUS_DATA, "block has %u columns in %llu bytes", h->n_columns, (unsigned long long)bytes);
-  if (h->flags || h->reserved || (h->id_bytes != 2 && h->id_bytes != 4) || h->context < 1 || h->context > INT32_MAX || h->vocab < 1 ||
+  if (h->flags || h->draws > INT32_MAX || (h->version == 1 && h->draws) || (h->id_bytes != 2 && h->id_bytes != 4) || h->context < 1 || h->context > INT32_MAX || h->vocab < 1 ||
       h->vocab > INT32_MAX || h->hidden > 1 << 20 || h->id_bytes != id_bytes_for((int32_t)h->vocab))
     return err_set(e, STATUS_DATA, "block header out of range (context %u, vocabulary %u, %u bytes an id)", h->context, h->vocab, h->id_bytes);
-  b->shape = (struct block_shape){ (int32_t)h->context, (int32_t)h->vocab, h->top_k, (int32_t)h->hidden };
+  b->shape = (struct block_shape){ (int32_t)h->context, (int32_t)h->vocab, h->top_k, (int32_t)h->hidden, (int32_t)h->draws };
   if (shape && memcmp(shape, &b->shape, sizeof *shape) != 0)
-    return err_set(e, STATUS_DATA, "block of context %u, vocabulary %u, top %u, hidden %u; the manifest says %d, %d, %d, %d", h->context,
-                   h->vocab, h->top_k, h->hidden, shape->context, shape->vocab, shape->top_k, shape->hidden);
+    return err_set(e, STATUS_DATA, "block of context %u, vocabulary %u, top %u, hidden %u, %u draws; the manifest says %d, %d, %d, %d, %d", h->context,
+                   h->vocab, h->top_k, h->hidden, h->draws, shape->context, shape->vocab, shape->top_k, shape->hidden, shape->draws);
   b->n_samples = h->n_samples, b->n_tok = h->n_tok, b->n_doc = h->n_doc, b->n_target = h->n_target;
   b->id_bytes = h->id_bytes, b->first_sample = h->first_sample;
   if (!verify) return STATUS_OK;
@@ -328,8 +314,7 @@ static enum status read_columns(const unsigned char *data, uint64_t bytes, uint3
   }
   if (at != bytes) return err_set(e, STATUS_DATA, "block has %llu bytes, its columns %llu", (unsigned long long)bytes, (unsigned long long)at);
   for (int c = 1; c < COL_COUNT; c++) {
-    int need = c <= COL_ROW_ID || (c == COL_CONTEXT_HASH && (b->shape.top_k || b->shape.hidden)) ||
-               (c >= COL_TOP_ID && c <= COL_REST && b->shape.top_k) || (c >= COL_HIDDEN && b->shape.hidden);
+    int need = column_of(&b->shape, c);
     if (need && !b->col[c]) return err_set(e, STATUS_DATA, "block column %d is missing", c);
     if (!need && b->col[c] && c != COL_DOC_WEIGHT) return err_set(e, STATUS_DATA, "block column %d is not expected here", c);
   }
@@ -338,10 +323,10 @@ static enum status read_columns(const unsigned char *data, uint64_t bytes, uint3
 
 /* Prefix sums over the samples, and the rules between the counts. */
 static enum status index_samples(struct block *b, struct err *e) {
-  uint64_t n = b->n_samples, tok = 0, doc = 0, target = 0, name = 0;
-  b->tok0 = mem_calloc(4 * (n + 1), sizeof *b->tok0);
-  if (!b->tok0) return err_nomem(e, 4 * (n + 1) * sizeof *b->tok0);
-  b->doc0 = b->tok0 + (n + 1), b->target0 = b->doc0 + (n + 1), b->name0 = b->target0 + (n + 1);
+  uint64_t n = b->n_samples, tok = 0, doc = 0, target = 0, name = 0, code = 0;
+  b->tok0 = mem_calloc(5 * (n + 1), sizeof *b->tok0);
+  if (!b->tok0) return err_nomem(e, 5 * (n + 1) * sizeof *b->tok0);
+  b->doc0 = b->tok0 + (n + 1), b->target0 = b->doc0 + (n + 1), b->name0 = b->target0 + (n + 1), b->code0 = b->name0 + (n + 1);
   for (uint64_t i = 0; i < n; i++) {
     uint64_t n_tok = u32_at(b->col[COL_SAMPLE_TOK], i), n_doc = u32_at(b->col[COL_SAMPLE_DOC], i), sum = 0;
     if (n_tok < 1 || n_tok > (uint64_t)b->shape.context || n_tok > b->n_tok - tok || n_doc < 1 || n_doc > n_tok || n_doc > b->n_doc - doc)
@@ -358,9 +343,10 @@ static enum status index_samples(struct block *b, struct err *e) {
     if (sum != n_tok) return err_set(e, STATUS_DATA, "documents of sample %llu of a block hold %llu tokens, the sample %llu", (unsigned long long)i,
                                      (unsigned long long)sum, (unsigned long long)n_tok);
     tok += n_tok, doc += n_doc;
-    b->tok0[i + 1] = tok, b->doc0[i + 1] = doc, b->target0[i + 1] = target, b->name0[i + 1] = name;
+    if (b->col[COL_CODED]) code += u32_at(b->col[COL_CODED_BYTES], i);
+    b->tok0[i + 1] = tok, b->doc0[i + 1] = doc, b->target0[i + 1] = target, b->name0[i + 1] = name, b->code0[i + 1] = code;
   }
-  if (tok != b->n_tok || doc != b->n_doc || target != b->n_target || name != b->col_bytes[COL_ROW_ID])
+  if (tok != b->n_tok || doc != b->n_doc || target != b->n_target || name != b->col_bytes[COL_ROW_ID] || code != b->col_bytes[COL_CODED])
     return err_set(e, STATUS_DATA, "block header says %u tokens, %u documents, %u targets; its samples have %llu, %llu, %llu", b->n_tok,
                    b->n_doc, b->n_target, (unsigned long long)tok, (unsigned long long)doc, (unsigned long long)target);
   return STATUS_OK;
@@ -383,23 +369,28 @@ void block_free(struct block *b) {
   *b = (struct block){ 0 };
 }
 
-static void read_targets(const struct block *b, uint64_t t0, struct sample *s) {
-  uint64_t k = (uint64_t)b->shape.top_k, h = (uint64_t)b->shape.hidden;
-  for (uint64_t t = 0; k && t < (uint64_t)s->n_target; t++) {
-    float scale = f32_at(b->col[COL_TOP_SCALE], t0 + t);
-    for (uint64_t j = 0; j < k; j++) {
-      uint16_t q;
-      memcpy(&q, b->col[COL_TOP_LOGPROB] + 2 * ((t0 + t) * k + j), 2);
-      s->top_id[t * k + j] = id_at(b, COL_TOP_ID, (t0 + t) * k + j);
-      s->top_logprob[t * k + j] = -(float)q * scale;
-    }
-    s->rest[t] = f32_at(b->col[COL_REST], t0 + t);
-  }
+static enum status read_targets(const struct block *b, uint32_t i, struct sample *s, struct err *e) {
+  enum status st = STATUS_OK;
+  uint64_t t0 = b->target0[i], h = (uint64_t)b->shape.hidden;
+  struct coded c = { 0 };
   for (uint64_t t = 0; h && t < (uint64_t)s->n_target; t++) {
     float scale = f32_at(b->col[COL_HIDDEN_SCALE], t0 + t);
     const signed char *q = (const signed char *)b->col[COL_HIDDEN] + (t0 + t) * h;
     for (uint64_t j = 0; j < h; j++) s->hidden[t * h + j] = (float)q[j] * scale;
   }
+  if (s->n_target == 0 || !b->col[COL_CODED]) return st;
+  double step[2] = { 1, 1 };
+  if (s->k) {
+    memcpy(step, b->col[COL_SCALE], sizeof step);
+    memcpy(s->rest, b->col[COL_REST] + 4 * t0, (size_t)s->n_target * 4);
+    for (int32_t t = 0; t < s->n_target; t++)
+      if (isnan(s->rest[t]) || s->rest[t] > 1e-3f) return err_set(e, STATUS_DATA, "log of the remaining mass %g", (double)s->rest[t]);
+  }
+  TRY(coded_open(&c, b->shape.vocab, step[0], step[1], e));
+  TRY(coded_get(&c, b->col[COL_CODED] + b->code0[i], b->code0[i + 1] - b->code0[i], b->shape.vocab, s, e));
+out:
+  coded_close(&c);
+  return st;
 }
 
 /* What hashes cannot promise when they were made over wrong numbers: ids below the vocabulary, finite targets, and that the
@@ -408,12 +399,7 @@ static enum status check_values(const struct block *b, uint32_t i, int verify, c
   for (int32_t j = 0; j < s->n_tok; j++)
     if (s->ids[j] < 0 || s->ids[j] >= b->shape.vocab)
       return err_set(e, STATUS_DATA, "token id %d, expected 0 to %d", s->ids[j], b->shape.vocab - 1);
-  for (int64_t j = 0; s->top_id && j < (int64_t)s->n_target * s->k; j++)
-    if (s->top_id[j] < 0 || s->top_id[j] >= b->shape.vocab || !isfinite(s->top_logprob[j]) || s->top_logprob[j] > 0)
-      return err_set(e, STATUS_DATA, "target (%d, %g), expected an id below %d and a log-probability of at most 0", s->top_id[j],
-                     (double)s->top_logprob[j], b->shape.vocab);
   for (int32_t t = 0; t < s->n_target; t++) {
-    if (s->rest && (isnan(s->rest[t]) || s->rest[t] > 1e-3f)) return err_set(e, STATUS_DATA, "log of the remaining mass %g", (double)s->rest[t]);
     if (s->hidden && !isfinite(f32_at(b->col[COL_HIDDEN_SCALE], b->target0[i] + (uint64_t)t)))
       return err_set(e, STATUS_DATA, "scale of hidden state %d is not finite", t);
   }
@@ -431,8 +417,8 @@ enum status block_sample(const struct block *b, uint32_t i, int verify, struct a
   if (i >= b->n_samples) return err_set(e, STATUS_DATA, "sample %u of a block of %u", i, b->n_samples);
   uint64_t tok = b->tok0[i], doc = b->doc0[i], name = b->name0[i];
   size_t n_tok = (size_t)(b->tok0[i + 1] - tok), n_doc = (size_t)(b->doc0[i + 1] - doc), n_target = (size_t)(b->target0[i + 1] - b->target0[i]);
-  size_t n_top = n_target * (size_t)b->shape.top_k, n_hidden = n_target * (size_t)b->shape.hidden;
-  s->n_tok = (int32_t)n_tok, s->n_doc = (int32_t)n_doc, s->k = b->shape.top_k;
+  size_t n_top = n_target * (size_t)b->shape.top_k, n_hidden = n_target * (size_t)b->shape.hidden, n_draw = n_target * (size_t)b->shape.draws;
+  s->n_tok = (int32_t)n_tok, s->n_doc = (int32_t)n_doc, s->k = b->shape.top_k, s->n_draw = b->shape.draws;
   s->ids = arena_alloc(a, n_tok * sizeof *s->ids);
   s->mask = arena_alloc(a, n_tok);
   s->doc_start = arena_alloc(a, (n_doc + 1) * sizeof *s->doc_start);
@@ -443,6 +429,11 @@ enum status block_sample(const struct block *b, uint32_t i, int verify, struct a
     s->top_logprob = arena_alloc(a, n_top * sizeof *s->top_logprob);
     s->rest = arena_alloc(a, n_target * sizeof *s->rest);
     ok = ok && s->top_id && s->top_logprob && s->rest;
+  }
+  if (n_draw) {
+    s->draw_id = arena_alloc(a, n_draw * sizeof *s->draw_id);
+    s->draw_count = arena_alloc(a, n_draw * sizeof *s->draw_count);
+    ok = ok && s->draw_id && s->draw_count;
   }
   if (n_hidden) ok = (s->hidden = arena_alloc(a, n_hidden * sizeof *s->hidden)) != NULL && ok;
   if (b->col[COL_DOC_WEIGHT]) ok = (s->weight = arena_alloc(a, n_doc * sizeof *s->weight)) != NULL && ok;
@@ -464,6 +455,6 @@ enum status block_sample(const struct block *b, uint32_t i, int verify, struct a
   s->doc_start[n_doc] = at;
   enum status st = sample_targets(s, a, e);
   if (st != STATUS_OK) return st;
-  read_targets(b, b->target0[i], s);
-  return check_values(b, i, verify, s, e);
+  st = read_targets(b, i, s, e);
+  return st == STATUS_OK ? check_values(b, i, verify, s, e) : st;
 }

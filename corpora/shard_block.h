@@ -8,9 +8,10 @@
 #include "err.h"
 #include "mem.h"
 #include "shard.h"
+#include "shard_coded.h"
 
 #define BLOCK_MAGIC 0x42535452u /* "RTSB" */
-#define BLOCK_VERSION 1
+#define BLOCK_VERSION 2 /* 1 is read too, but not its raw top-k columns */
 #define BLOCK_MAX_BYTES ((uint64_t)1 << 30)
 
 enum block_column_id {
@@ -23,17 +24,18 @@ enum block_column_id {
   COL_ROW_ID = 7,       /* bytes */
   COL_DOC_WEIGHT = 8,   /* f32 (n_doc); absent = all 1 */
   COL_CONTEXT_HASH = 9, /* u64 (n_doc) XXH3 of the document's ids as i32; only with targets */
-  COL_TOP_ID = 10,      /* u16 or u32 (n_target, k) */
-  COL_TOP_LOGPROB = 11, /* u16 (n_target, k): logprob = -value * scale */
-  COL_TOP_SCALE = 12,   /* f32 (n_target) */
+  /* 10 to 12: top k of version 1 */
   COL_REST = 13,        /* f32 (n_target) log of the exact remaining mass */
   COL_HIDDEN = 14,      /* i8 (n_target, hidden): value * scale */
   COL_HIDDEN_SCALE = 15,/* f32 (n_target) */
+  COL_CODED_BYTES = 16, /* u32 (n_samples) bytes of each sample's stream */
+  COL_CODED = 17,       /* streams of top k and draws (shard_coded.h) */
+  COL_SCALE = 18,       /* f64 (2) first and greatest step of the log-probabilities; with top k */
   COL_COUNT
 };
 
 struct block_shape { /* what the manifest says of all blocks of a folder */
-  int32_t context, vocab, top_k, hidden;
+  int32_t context, vocab, top_k, hidden, draws;
 };
 
 /* ---- writing ---- */
@@ -42,8 +44,9 @@ struct block_writer {
   struct buf col[COL_COUNT];
   uint32_t n_samples, n_tok, n_doc, n_target;
   uint64_t first_sample;
-  int weighted;
-  double logprob_error; /* half the largest scale so far, over all blocks */
+  int weighted, unchecked;
+  double step_first, step_most; /* scale of the log-probabilities; set with shape */
+  struct coded coded;           /* opened by the first sample with top k or draws */
 };
 /* Refuses a sample that breaks the format's rules (STATUS_DATA says which). */
 MUST_USE enum status block_add(struct block_writer *w, const struct sample *s, struct err *e);
@@ -63,7 +66,8 @@ struct block {
   uint64_t first_sample;
   const unsigned char *col[COL_COUNT];
   uint64_t col_bytes[COL_COUNT];
-  uint64_t *tok0, *doc0, *target0, *name0; /* (n_samples + 1) first token, document, target, byte of row ids; one allocation */
+  uint64_t *tok0, *doc0, *target0, *name0, *code0; /* (n_samples + 1) first token, document, target, byte of row ids, byte of the
+                                                     coded targets; one allocation */
 };
 /* data must stay until block_free. verify = 0 leaves the hashes out (fuzzing only). shape NULL: any. */
 MUST_USE enum status block_parse(const unsigned char *data, uint64_t bytes, const struct block_shape *shape, int verify,

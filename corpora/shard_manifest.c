@@ -7,7 +7,7 @@
 #include "shard_block.h"
 
 #define FORMAT "retort-shards"
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2 /* 1: without draws; its top k cannot be read any more */
 static const char CLOSE_HEAD[] = ",\n\"manifest_sha256\":\"";
 static const char CLOSE_TAIL[] = "\"\n}\n";
 #define CLOSE_BYTES (sizeof CLOSE_HEAD - 1 + 64 + sizeof CLOSE_TAIL - 1)
@@ -21,15 +21,17 @@ out:
   return st;
 }
 
-enum status manifest_write(const struct manifest *m, double logprob_error, struct span extra, struct buf *out, struct err *e) {
+enum status manifest_write(const struct manifest *m, struct span extra, struct buf *out, struct err *e) {
   enum status st;
   const struct shard_info *i = &m->info;
-  const char *kind = i->top_k && i->hidden ? "topk+hidden" : i->top_k ? "topk" : i->hidden ? "hidden" : "none";
+  char kind[40];
+  snprintf(kind, sizeof kind, "%s%s%s", i->top_k ? "+topk" : "", i->draws ? "+sample" : "", i->hidden ? "+hidden" : "");
   size_t at = out->n;
   TRY(buf_printf(out, e, "{\n\"format\":\"" FORMAT "\",\n\"version\":%d,\n", FORMAT_VERSION));
   TRY(buf_printf(out, e, "\"context\":%d,\n\"vocab\":%d,\n", i->context, i->vocab));
-  TRY(buf_printf(out, e, "\"targets\":{\"kind\":\"%s\",\"k\":%d,\"hidden\":%d,\"logprob_error\":", kind, i->top_k, i->hidden));
-  TRY(json_put_num(out, logprob_error, e));
+  TRY(buf_printf(out, e, "\"targets\":{\"kind\":\"%s\",\"k\":%d,\"hidden\":%d,\"draws\":%d,\"logprob_error\":", kind[0] ? kind + 1 : "none",
+                 i->top_k, i->hidden, i->draws));
+  TRY(json_put_num(out, i->logprob_error, e));
   TRY(buf_printf(out, e, "},\n\"counts\":{\"samples\":%" PRId64 ",\"tokens\":%" PRId64 ",\"targets\":%" PRId64 ",\"docs\":%" PRId64 "},\n",
                  i->n_samples, i->n_tokens, i->n_targets, i->n_docs));
   TRY(put_str(out, "tokenizer", i->tokenizer_hash, ",\n", e));
@@ -125,7 +127,7 @@ out:
   return st;
 }
 
-static enum status parse_info(const struct json *j, struct arena *a, struct shard_info *i, struct err *e) {
+static enum status parse_info(const struct json *j, int64_t version, struct arena *a, struct shard_info *i, struct err *e) {
   enum status st;
   int64_t v = 0;
   const char *s;
@@ -138,6 +140,9 @@ static enum status parse_info(const struct json *j, struct arena *a, struct shar
     *small[k].to = (int32_t)v;
   }
   for (size_t k = 0; k < sizeof big / sizeof *big; k++) TRY(get_int(j, big[k].path, 0, INT64_MAX / 2, big[k].to, e));
+  if (version > 1) TRY(get_int(j, "targets.draws", 0, INT32_MAX, &v, e));
+  i->draws = version > 1 ? (int32_t)v : 0;
+  i->logprob_error = json_num(json_path(j, "targets.logprob_error"), 0);
   unsigned char sha[32];
   TRY(get_str(j, "tokenizer", a, &s, e));
   if (*s && !hex_bytes((struct span){ s, strlen(s) }, sha, 32)) return err_set(e, STATUS_DATA, "'tokenizer' is not a SHA-256 in lower-case hex");
@@ -167,7 +172,11 @@ enum status manifest_parse(struct span text, int verify, struct arena *a, struct
     goto out;
   }
   TRY(get_int(root, "version", 1, FORMAT_VERSION, &version, e));
-  TRY(parse_info(root, a, &m->info, e));
+  TRY(parse_info(root, version, a, &m->info, e));
+  if (version == 1 && m->info.top_k) {
+    st = err_set(e, STATUS_DATA, "shards of version 1 with top-k targets, which this retort does not read: make them again with `retort shard`");
+    goto out;
+  }
   const struct json *files = json_get(root, "files");
   m->n_files = json_size(files);
   if (json_type(files) != JSON_ARRAY || m->n_files > 99999) {

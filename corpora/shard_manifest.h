@@ -21,7 +21,7 @@ struct manifest {
   struct record members; /* raw top-level members */
 };
 /* Everything but the closing hash is given; extra are raw members without braces. */
-MUST_USE enum status manifest_write(const struct manifest *m, double logprob_error, struct span extra, struct buf *out, struct err *e);
+MUST_USE enum status manifest_write(const struct manifest *m, struct span extra, struct buf *out, struct err *e);
 /* text must stay; results are arena memory. verify = 0 leaves the closing hash out (fuzzing only). Messages lack the path. */
 MUST_USE enum status manifest_parse(struct span text, int verify, struct arena *a, struct manifest *m, struct err *e);
 #endif

@@ -25,7 +25,7 @@ struct shard_options {
 static const struct opt_row rows[] = {
   ROW(output, "output", 'o', OPT_STR, NULL, NULL, "DIR", "folder to write, complete or absent"),
   ROW(tokenizer, "tokenizer", 0, OPT_STR, NULL, NULL, "T", "GGUF file, tokenizer.json or model folder [the teacher]"),
-  ROW(targets, "targets", 0, OPT_STR, "none", NULL, "KIND", "none, topk:K, hidden, or topk:K,hidden: what the teacher adds at each token in the loss"),
+  ROW(targets, "targets", 0, OPT_STR, "none", NULL, "KIND", "what the teacher adds at each token in the loss: none, or topk:K (topk:K:E keeps an error of E nats), sample:N draws, hidden, joined with commas"),
   ROW(teacher, "teacher", 't', OPT_STR, NULL, NULL, "T", "local model that makes the targets"),
   ROW(teacher_terms, "teacher-terms", 0, OPT_STR, NULL, NULL, "ID", "licence or terms of the teacher, such as apache-2.0"),
   ROW(context, "context", 0, OPT_INT, "1024", "8..1048576", "N", "tokens of a sample"),
@@ -329,7 +329,7 @@ static enum status prepare(struct sharding *q, struct shard_info *info, struct e
   if (!o->output) return err_set(e, STATUS_USAGE, "shard writes a folder: give -o DIR");
   if (!tokenizer) return err_set(e, STATUS_USAGE, "give --tokenizer T: a GGUF file, a tokenizer.json or a model folder");
   TRY(target_parse(o->targets, &q->kind, e));
-  if ((q->kind.top_k || q->kind.hidden) && !o->teacher) return err_set(e, STATUS_USAGE, "'--targets %s' needs --teacher T", o->targets);
+  if (target_any(&q->kind) && !o->teacher) return err_set(e, STATUS_USAGE, "'--targets %s' needs --teacher T", o->targets);
   TRY(tokenizer_open(tokenizer, &q->tokenizer, e));
   tokenizer_hash(q->tokenizer, sha);
   hash_hex(sha, 32, info->tokenizer_hash);
@@ -338,7 +338,7 @@ static enum status prepare(struct sharding *q, struct shard_info *info, struct e
   if (q->rules.chat) snprintf(info->template_name, sizeof info->template_name, "%s", template_name(q->rules.chat));
   info->vocab = q->rules.vocab;
   info->teacher = info->teacher_identity = info->terms = "";
-  if (q->kind.top_k || q->kind.hidden) {
+  if (target_any(&q->kind)) {
     TRY(targets_open(o->teacher, &q->kind, q->tokenizer, (int32_t)o->context, o->teacher_terms, ctx_common(q->c)->accept_terms, &q->targets, e));
     info->teacher = targets_name(q->targets);
     info->teacher_identity = targets_identity(q->targets);
@@ -356,6 +356,7 @@ static enum status make(struct sharding *q, const struct shard_info *info, struc
   TRY(own_options(q, rows, &key, e));
   TRY(buf_printf(&key, e, "\n%s\n%s\n%s\n", info->tokenizer_hash, info->template_name, info->teacher_identity));
   struct shard_writer_options w = { .folder = o->output, .context = (int32_t)o->context, .vocab = info->vocab, .top_k = q->kind.top_k,
+    .draws = q->kind.draws, .top_error = q->kind.top_error,
     .hidden = q->targets ? targets_hidden(q->targets) : 0, .info = *info, .frame_bytes = o->frame_bytes, .file_bytes = o->file_bytes,
     .level = (int)o->level, .replace = ctx_common(q->c)->force,
     .resume_key = q->targets ? key.p : NULL };

@@ -60,8 +60,17 @@ int32_t sample_token(const struct sampling *s, const float *logits, int32_t voca
 
 /* Scoring of given text: log-probability of each token, top k and exact remaining mass, for packed sequences. Row i scores
  * token i + 1 of the same sequence; the last row of a sequence has logprob NAN. Calls row(...) in order. */
-struct score_row { int32_t seq, pos; float logprob, lse, rest; const int32_t *top_id; const float *top_logprob; const float *hidden; };
+struct score_row {
+  int32_t seq, pos;
+  float logprob, lse, rest;
+  const int32_t *top_id;
+  const float *top_logprob, *hidden; /* (top_k) (width), until the call returns */
+  const struct run *run;             /* for score_logits */
+  const float *logits;               /* on the model's device */
+};
 typedef enum status (*score_fn)(void *ctx, const struct score_row *row, struct err *e);
+/* All logits of a row, within its call: *logits is the row itself or room (vocab floats), to which a device's row is fetched. */
+MUST_USE enum status score_logits(const struct score_row *row, float *room, const float **logits, struct err *e);
 MUST_USE enum status model_score(struct run *r, const struct packed *p, int64_t top_k, const unsigned char *want /* per token or NULL */,
                                  score_fn f, void *ctx, struct err *e);
 #endif

@@ -204,6 +204,7 @@ static enum status inspect_shards(struct sheet *s, const char *path, struct err 
   TRY(put_number(s, "context", i->context, e));
   TRY(put_number(s, "vocab", i->vocab, e));
   TRY(put_number(s, "top_k", i->top_k, e));
+  TRY(put_number(s, "draws", i->draws, e));
   TRY(put_number(s, "hidden", i->hidden, e));
   TRY(put_text(s, "tokenizer_id", i->tokenizer_hash, e));
   TRY(put_text(s, "template", i->template_name, e));

@@ -87,11 +87,23 @@ static enum status flush(struct run *r, struct chunk *c, int64_t k, const float 
     struct score_row row = {.seq = s, .pos = t - r->starts[s], .lse = lse[i], .rest = k > 0 ? rest[i] : 0.0f,
                             .logprob = last ? NAN : logit[i] - lse[i],
                             .top_id = k > 0 ? id + i * k : NULL, .top_logprob = k > 0 ? part(c->seen, r, PART_LOGPROB, k) + i * k : NULL,
-                            .hidden = part(c->seen, r, PART_HIDDEN, k) + i * width};
+                            .hidden = part(c->seen, r, PART_HIDDEN, k) + i * width,
+                            .run = r, .logits = c->logits + i * r->m->config.vocab};
     st = f(ctx, &row, e);
   }
   c->n = 0;
   return st;
+}
+
+enum status score_logits(const struct score_row *row, float *room, const float **logits, struct err *e) {
+  const struct model *m = row->run->m;
+  *logits = row->logits;
+  if (!m->k->on_device) {
+    return STATUS_OK;
+  }
+  m->k->download(m->d, room, row->logits, (size_t)m->config.vocab * sizeof *room);
+  *logits = room;
+  return device_check(m->dev, e);
 }
 
 enum status model_score(struct run *r, const struct packed *p, int64_t top_k, const unsigned char *want, score_fn f, void *ctx,

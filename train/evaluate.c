@@ -88,7 +88,7 @@ static enum status one_batch(struct evaluation *v, struct subject *s, size_t n, 
   if (hidden == NULL) {
     return err_nomem(e, n * sizeof *hidden);
   }
-  TRY(micro_build(sample, n_sample, v->target->mode == TARGET_HIDDEN ? (int32_t)v->target->width : 0, a, &b, e));
+  TRY(micro_build(sample, n_sample, v->target->mode == TARGET_HIDDEN ? (int32_t)v->target->width : 0, 0, a, &b, e));
   v->tokens += b.packed.seqs.n_tok;
   if (b.n == 0) {
     goto out;

@@ -33,10 +33,10 @@ struct loss_position {
   float grad_scale;         /* dz is multiplied by it: 1 / unmasked positions of the step */
   float *dz;                /* (vocab) out: d value / dz * grad_scale; may be z itself; NULL = value only */
 };
-enum { LOSS_LABEL = 1, LOSS_TEACHER = 2 /* dense teacher logits */, LOSS_TOPK = 4,
+enum { LOSS_LABEL = 1, LOSS_TEACHER = 2 /* dense teacher logits */, LOSS_TOPK = 4, LOSS_DRAWS = 16 /* ids drawn from the teacher as top_id, log of their weights as top_logprob */,
        LOSS_ZERO = 8 /* promise, tested: value and gradient are 0 where the two distributions are equal */ };
 struct loss {
-  const char *name;      /* "ce" "fkl" "topk" */
+  const char *name;      /* "ce" "fkl" "topk" "sample" */
   const char *formula;   /* one line for help */
   unsigned needs;        /* what it reads and promises: LOSS_LABEL | ... */
   /* Value in nats. Pure and thread safe; the same bits for the same position wherever it runs on one instruction set. */

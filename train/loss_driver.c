@@ -2,6 +2,7 @@
  * Chunks of positions: gather their hidden states, project, run the row function in place over the logits, project the
  * gradient back. The chunk's size depends on the vocabulary alone, never on threads. */
 #include "loss_driver.h"
+#include <math.h>
 #include <string.h>
 #include "mem.h"
 
@@ -98,12 +99,12 @@ static void measure(const struct loss_driver *d, const struct loss_position *x, 
   }
   if ((want & LOSS_WANT_KL) && x->y != NULL) {
     s->kl = loss_find("fkl")->position(d->loops, &plain, &v);
-  } else if ((want & LOSS_WANT_KL) && x->k > 0) {
+  } else if ((want & LOSS_WANT_KL) && x->k > 0 && d->work->rest != NULL) {
     s->kl = loss_find("topk")->position(d->loops, &plain, &v);
   }
   if ((want & LOSS_WANT_AGREE) && x->y != NULL) {
     s->agree = d->loops->argmax(x->vocab, x->z) == d->loops->argmax(x->vocab, x->y);
-  } else if ((want & LOSS_WANT_AGREE) && x->k > 0) {
+  } else if ((want & LOSS_WANT_AGREE) && x->k > 0 && d->work->rest != NULL) {
     int64_t best = d->loops->argmax(x->vocab, x->z);
     s->agree = x->top_id[0] == best; /* stored best first */
   }
@@ -130,7 +131,7 @@ static void one_row(void *ctx, int64_t r, int worker) {
     x.k = w->k;
     x.top_id = w->top_id + i * w->k;
     x.top_logprob = w->top_logprob + i * w->k;
-    x.rest = w->rest[i];
+    x.rest = w->rest != NULL ? w->rest[i] : -INFINITY;
   }
   measure(d, &x, is_kl(w) ? w->want & ~(unsigned)LOSS_WANT_KL : w->want, s);
   if (w->loss != NULL) {

@@ -34,7 +34,7 @@ struct loss_work {
   int32_t k;                /* sparse targets, 0 = none */
   const int32_t *top_id;    /* (n, k) */
   const float *top_logprob; /* (n, k) */
-  const float *rest;        /* (n) */
+  const float *rest;        /* (n); NULL = the targets are draws and say nothing of KL or agreement */
   double grad_scale;        /* 1 / sum of weights of the whole optimiser step */
   float *dhidden;           /* (rows, width): the rows named by `row` are set, others left; NULL = no gradient */
   float *dhead;             /* (vocab, width): added to; NULL = none */

@@ -118,9 +118,12 @@ static enum status read_topk(struct loss_input *x, const struct json *in, const 
   }
   if (id != NULL) {
     TRY(need(x, "top_logprobs", lp, e));
-    TRY(need(x, "rest", rest, e));
+    if (x->loss->needs & LOSS_TOPK) {
+      TRY(need(x, "rest", rest, e));
+    }
     goto out;
   }
+  TRY(x->loss->needs & LOSS_DRAWS ? need(x, "top_ids", NULL, e) : STATUS_OK); /* a teacher's top k would be taken for draws */
   TRY(need(x, "teacher", teacher, e));
   float *scaled = arena_calloc(a, (size_t)(x->rows * x->vocab), sizeof *scaled);
   if (scaled == NULL) {
@@ -164,7 +167,7 @@ static enum status read_input(struct loss_input *x, const struct json *in, struc
   if (x->loss->needs & LOSS_LABEL) {
     TRY(need(x, "labels", label, e));
   }
-  if (x->loss->needs & LOSS_TOPK) {
+  if (x->loss->needs & (LOSS_TOPK | LOSS_DRAWS)) {
     TRY(read_topk(x, in, y, a, e));
   }
   x->z = to_float(a, z, x->rows * x->vocab);
@@ -272,7 +275,7 @@ const struct stage stage_loss = {
   .details = "Reads one JSON object: \"student\" and \"teacher\" logits (one row or several), \"labels\", \"mask\",\n"
              "\"temperature\", \"t2\", \"k\" and \"tail\" (raw, renorm, both, ghost) for topk, or \"top_ids\",\n"
              "\"top_logprobs\" and \"rest\". Writes {\"value\",\"grad\"}: the mean over the rows whose mask is 1.\n"
-             "Names: ce, fkl, topk, topk_raw, topk_renorm, topk_both.\n\n"
+             "Names: ce, fkl, topk, topk_raw, topk_renorm, topk_both, sample (ids drawn from the teacher as \"top_ids\").\n\n"
              "  echo '{\"teacher\":[2,1,0],\"student\":[0,1,2]}' | retort loss fkl\n"
              "  echo '{\"teacher\":[2,1,0],\"student\":[0,1,2],\"k\":1,\"tail\":\"ghost\"}' | retort loss topk\n",
   .flags = STAGE_INSTRUMENT,

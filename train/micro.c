@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Micro-batches and the feed of samples. */
 #include "micro.h"
+#include <math.h>
 #include <string.h>
 
 int64_t samples_fitting(const struct sample *s, int64_t n, int64_t tokens, int64_t *n_tok) {
@@ -12,16 +13,17 @@ int64_t samples_fitting(const struct sample *s, int64_t n, int64_t tokens, int64
   return i;
 }
 
-static enum status micro_alloc(const struct sample *s, int64_t n, int32_t hidden_width, struct arena *a, struct micro *m, struct err *e) {
+static enum status micro_alloc(const struct sample *s, int64_t n, int32_t hidden_width, int draws, struct arena *a, struct micro *m, struct err *e) {
   int64_t tok = 0, doc = 0, target = 0;
   memset(m, 0, sizeof *m);
-  m->k = n > 0 ? s[0].k : 0;
+  m->k = n <= 0 ? 0 : draws ? s[0].n_draw : s[0].k;
   for (int64_t i = 0; i < n; i++) {
     tok += s[i].n_tok;
     doc += s[i].n_doc;
     target += s[i].n_target;
-    if (s[i].k != m->k) {
-      return err_set(e, STATUS_DATA, "samples with %d and %d stored targets a position cannot share a batch", (int)m->k, (int)s[i].k);
+    int32_t k = draws ? s[i].n_draw : s[i].k;
+    if (k != m->k) {
+      return err_set(e, STATUS_DATA, "samples with %d and %d stored targets a position cannot share a batch", (int)m->k, (int)k);
     }
   }
   if (tok > INT32_MAX || tok < 1) {
@@ -36,10 +38,10 @@ static enum status micro_alloc(const struct sample *s, int64_t n, int32_t hidden
   m->weight = arena_calloc(a, t, sizeof *m->weight);
   m->top_id = arena_calloc(a, t * k, sizeof *m->top_id);
   m->top_logprob = arena_calloc(a, t * k, sizeof *m->top_logprob);
-  m->rest = arena_calloc(a, t, sizeof *m->rest);
+  m->rest = draws ? NULL : arena_calloc(a, t, sizeof *m->rest);
   m->hidden = hidden_width > 0 ? arena_calloc(a, t * (size_t)hidden_width, sizeof *m->hidden) : NULL;
   if (m->ids == NULL || m->start == NULL || m->row == NULL || m->label == NULL || m->doc == NULL ||
-      m->weight == NULL || m->top_id == NULL || m->top_logprob == NULL || m->rest == NULL || (hidden_width > 0 && m->hidden == NULL)) {
+      m->weight == NULL || m->top_id == NULL || m->top_logprob == NULL || (m->rest == NULL && !draws) || (hidden_width > 0 && m->hidden == NULL)) {
     return err_nomem(e, (unsigned long long)(t * (k * 8 + (size_t)hidden_width * 4 + 20)));
   }
   return STATUS_OK;
@@ -61,7 +63,12 @@ static void add_targets(const struct sample *s, int32_t first_row, int32_t first
     m->weights += (double)m->weight[m->n];
     m->n++;
   }
-  if (k > 0) {
+  if (k > 0 && m->rest == NULL) {
+    memcpy(m->top_id + at * k, s->draw_id, n * k * sizeof *m->top_id);
+    for (size_t j = 0; j < n * k; j++) {
+      m->top_logprob[at * k + j] = s->draw_count[j] > 0 ? logf((float)s->draw_count[j] / (float)s->n_draw) : -INFINITY;
+    }
+  } else if (k > 0) {
     memcpy(m->top_id + at * k, s->top_id, n * k * sizeof *m->top_id);
     memcpy(m->top_logprob + at * k, s->top_logprob, n * k * sizeof *m->top_logprob);
     memcpy(m->rest + at, s->rest, n * sizeof *m->rest);
@@ -71,8 +78,8 @@ static void add_targets(const struct sample *s, int32_t first_row, int32_t first
   }
 }
 
-enum status micro_build(const struct sample *s, int64_t n, int32_t hidden_width, struct arena *a, struct micro *m, struct err *e) {
-  enum status st = micro_alloc(s, n, hidden_width, a, m, e);
+enum status micro_build(const struct sample *s, int64_t n, int32_t hidden_width, int draws, struct arena *a, struct micro *m, struct err *e) {
+  enum status st = micro_alloc(s, n, hidden_width, draws, a, m, e);
   if (st != STATUS_OK) {
     return st;
   }

@@ -19,13 +19,14 @@ struct micro {
   float *weight;          /* (n) */
   double weights;         /* their sum */
   int32_t k;              /* stored sparse targets, 0 = none */
-  int32_t *top_id;        /* (n, k) best first */
-  float *top_logprob, *rest; /* (n, k) (n) */
+  int32_t *top_id;        /* (n, k) best first; of draws: most drawn first */
+  float *top_logprob, *rest; /* (n, k) (n); of draws: log of drawn / draws (-inf behind the last id), rest NULL */
   float *hidden;          /* (n, width of the stored states) or NULL */
   int64_t pairs;          /* query-key pairs of causal attention, for counting operations */
 };
-/* All arena memory; s must hold the same kinds of targets. hidden_width: of the stored states, 0 = leave them out. */
-MUST_USE enum status micro_build(const struct sample *s, int64_t n, int32_t hidden_width, struct arena *a, struct micro *m, struct err *e);
+/* All arena memory; s must hold the same kinds of targets. hidden_width: of the stored states, 0 = leave them out. draws: take
+ * the stored draws and not the top k. */
+MUST_USE enum status micro_build(const struct sample *s, int64_t n, int32_t hidden_width, int draws, struct arena *a, struct micro *m, struct err *e);
 
 struct feed {
   struct shard_reader *reader;

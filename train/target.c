@@ -9,7 +9,7 @@
 #include "weights.h"
 
 const char *target_mode_name(enum target_mode m) {
-  static const char *const name[] = { "none", "online", "hidden", "topk" };
+  static const char *const name[] = { "none", "online", "hidden", "topk", "sample" };
   return name[m];
 }
 
@@ -78,10 +78,13 @@ enum status target_open(struct target *t, enum target_mode mode, const char *tea
   if (mode == TARGET_TOPK && info->top_k == 0) {
     return err_set(e, STATUS_USAGE, "the shards hold no top-k targets; give --teacher, or make shards with --targets topk:K");
   }
+  if (mode == TARGET_SAMPLE && info->draws == 0) {
+    return err_set(e, STATUS_USAGE, "the shards hold no draws; make shards with --targets sample:N");
+  }
   if (mode == TARGET_TOPK && info->top_k > LOSS_MAX_K) {
     return err_set(e, STATUS_LIMIT, "the shards hold %d targets a position, at most %d can be trained on", (int)info->top_k, LOSS_MAX_K);
   }
-  if (mode == TARGET_NONE || mode == TARGET_TOPK) {
+  if (mode == TARGET_NONE || mode == TARGET_TOPK || mode == TARGET_SAMPLE) {
     return STATUS_OK;
   }
   if (teacher == NULL) {
@@ -132,7 +135,7 @@ enum status target_fill(struct target *t, const struct micro *m, struct loss_wor
   } else if (t->mode == TARGET_HIDDEN) {
     w->t_hidden = m->hidden;
     w->t_row = NULL;
-  } else if (t->mode == TARGET_TOPK) {
+  } else if (t->mode == TARGET_TOPK || t->mode == TARGET_SAMPLE) {
     w->k = m->k;
     w->top_id = m->top_id;
     w->top_logprob = m->top_logprob;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where the teacher's distribution comes from (decision 8): an online teacher (a forward pass in this process), stored
- * last hidden states through its output head, stored top-k log-probabilities, or nowhere. Used by train and eval. */
+ * last hidden states through its output head, stored top-k log-probabilities or draws, or nowhere. Used by train and eval. */
 #ifndef TRAIN_TARGET_H
 #define TRAIN_TARGET_H
 #include "err.h"
@@ -9,8 +9,8 @@
 #include "model.h"
 #include "shard.h"
 
-enum target_mode { TARGET_NONE, TARGET_ONLINE, TARGET_HIDDEN, TARGET_TOPK };
-const char *target_mode_name(enum target_mode m); /* "none" "online" "hidden" "topk" */
+enum target_mode { TARGET_NONE, TARGET_ONLINE, TARGET_HIDDEN, TARGET_TOPK, TARGET_SAMPLE };
+const char *target_mode_name(enum target_mode m); /* "none" "online" "hidden" "topk" "sample" */
 
 struct target {
   enum target_mode mode;
@@ -24,7 +24,7 @@ struct target {
   int has_identity;
 };
 /* mode: TARGET_NONE with a teacher or stored targets is allowed (they are not used). TARGET_ONLINE and TARGET_HIDDEN need
- * the teacher's path, TARGET_HIDDEN and TARGET_TOPK need them in the shards. A vocabulary or tokenizer other than the
+ * the teacher's path, TARGET_HIDDEN, TARGET_TOPK and TARGET_SAMPLE need them in the shards. A vocabulary or tokenizer other than the
  * shards', and hidden states of another teacher, are errors. */
 MUST_USE enum status target_open(struct target *t, enum target_mode mode, const char *teacher, const struct shard_info *info,
                                  int64_t max_tok, struct err *e);

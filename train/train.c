@@ -53,7 +53,7 @@ static enum status open_inputs(struct training *t, struct err *e) {
   struct trainer_options p = { .loss = t->loss, .params = { .temperature = o->temperature, .t2 = o->t2 },
                                .optim = { o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, o->clip },
                                .micro_tokens = (int64_t)o->micro_tokens, .context = max_tok, .recompute = o->recompute,
-                               .want_kl = mode != TARGET_NONE };
+                               .want_kl = mode != TARGET_NONE && mode != TARGET_SAMPLE };
   TRY(trainer_open(&t->trainer, t->student, &t->target, &p, e));
   TRY(feed_open(&t->feed, t->shards, (uint64_t)o->seed, e));
 out:
@@ -155,7 +155,8 @@ enum status training_measure(struct training *t, struct err *e) {
   }
   struct target none = { 0 };
   const struct shard_info *info = shard_info(t->held_out);
-  int same_kind = (t->target.mode != TARGET_TOPK || info->top_k > 0) && (t->target.mode != TARGET_HIDDEN || info->hidden > 0);
+  int same_kind = (t->target.mode != TARGET_TOPK || info->top_k > 0) && (t->target.mode != TARGET_HIDDEN || info->hidden > 0) &&
+                  t->target.mode != TARGET_SAMPLE; /* draws give no KL */
   struct subject s = { .model = t->student, .run = t->trainer.run };
   struct evaluation v = { .data = source_of_shards(t->held_out), .target = same_kind ? &t->target : &none, .driver = t->trainer.driver,
                           .max_tok = t->trainer.max_tok, .token_limit = (int64_t)t->o->eval_tokens };

@@ -12,7 +12,7 @@ const struct opt_row train_option_rows[] = {
   ROW(loss, "loss", 0, OPT_STR, "fkl", NULL, "NAME", "fkl (forward KL), ce (supervised), topk (stored targets); see 'retort loss -h'"),
   ROW(teacher, "teacher", 0, OPT_STR, NULL, NULL, "MODEL", "online teacher, or the one whose hidden states the shards hold"),
   ROW(teacher_terms, "teacher-terms", 0, OPT_STR, NULL, NULL, "ID", "licence or terms of the online teacher when it does not say them itself"),
-  ROW(targets, "targets", 0, OPT_ENUM, "auto", "auto|online|hidden|topk|none", NULL, "where the teacher's distribution comes from"),
+  ROW(targets, "targets", 0, OPT_ENUM, "auto", "auto|online|hidden|topk|sample|none", NULL, "where the teacher's distribution comes from"),
   ROW(tokens, "tokens", 0, OPT_COUNT, NULL, "0..", "N", "stop after this many input tokens (2M = two million); 0 = --epochs decides"),
   ROW(epochs, "epochs", 0, OPT_NUM, "1", "0..1000000", "N", "passes over the shards when --tokens is not given"),
   ROW(tokens_per_step, "tokens-per-step", 0, OPT_COUNT, "1024", "1..", "N", "input tokens of one optimiser step, in whole samples"),
@@ -76,7 +76,7 @@ enum status train_options_json(const struct train_options *o, struct buf *out, s
 }
 
 static enum status choose_mode(const struct train_options *o, const struct shard_info *info, const struct loss *loss, enum target_mode *mode, struct err *e) {
-  static const enum target_mode named[] = { TARGET_NONE, TARGET_ONLINE, TARGET_HIDDEN, TARGET_TOPK };
+  static const enum target_mode named[] = { TARGET_NONE, TARGET_ONLINE, TARGET_HIDDEN, TARGET_TOPK, TARGET_SAMPLE };
   for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
     if (strcmp(o->targets, target_mode_name(named[i])) == 0) {
       *mode = named[i];
@@ -86,10 +86,12 @@ static enum status choose_mode(const struct train_options *o, const struct shard
   int stored = info->top_k > 0 && o->temperature == 1;
   if (loss->needs & LOSS_TOPK) {
     *mode = TARGET_TOPK;
+  } else if (loss->needs & LOSS_DRAWS) {
+    *mode = TARGET_SAMPLE;
   } else if (o->teacher != NULL) {
     *mode = info->hidden > 0 ? TARGET_HIDDEN : TARGET_ONLINE;
   } else {
-    *mode = stored ? TARGET_TOPK : TARGET_NONE;
+    *mode = stored ? TARGET_TOPK : info->draws > 0 && o->temperature == 1 && strcmp(loss->name, "fkl") == 0 ? TARGET_SAMPLE : TARGET_NONE;
   }
   if (*mode == TARGET_NONE && loss->needs & LOSS_TEACHER) {
     return err_set(e, STATUS_USAGE, "loss '%s' needs a teacher: give --teacher, or shards made with --targets topk:K (they hold %s)", loss->name,
@@ -111,8 +113,16 @@ enum status train_choose(const struct train_options *o, const struct shard_info 
     log_info("forward KL on the %d stored top-k targets and one bucket of their exact remaining mass", (int)info->top_k);
     loss = loss_find("topk");
   }
+  if (*mode == TARGET_SAMPLE && info->draws > 0 && (strcmp(loss->name, "fkl") == 0 || strcmp(loss->name, "sample") == 0)) {
+    if (o->temperature != 1) {
+      return err_set(e, STATUS_USAGE, "draws are from the teacher at temperature 1: '--temperature %g' needs an online teacher", o->temperature);
+    }
+    log_info("cross entropy against the %d stored draws a position: its gradient is, on average, that of forward KL", (int)info->draws);
+    loss = loss_find("sample");
+  }
   int dense = *mode == TARGET_ONLINE || *mode == TARGET_HIDDEN;
-  if ((loss->needs & LOSS_TEACHER && !dense) || (loss->needs & LOSS_TOPK && *mode != TARGET_TOPK)) {
+  if ((loss->needs & LOSS_TEACHER && !dense) || (loss->needs & LOSS_TOPK && *mode != TARGET_TOPK) ||
+      (loss->needs & LOSS_DRAWS && *mode != TARGET_SAMPLE)) {
     return err_set(e, STATUS_USAGE, "loss '%s' cannot train on targets '%s'", loss->name, target_mode_name(*mode));
   }
   *out = loss;

@@ -95,7 +95,7 @@ static enum status micro_gradients(struct trainer *t, const struct sample *s, in
   struct micro b;
   struct loss_sums sums;
   arena_reset(t->arena);
-  TRY(micro_build(s, n, t->target->mode == TARGET_HIDDEN ? (int32_t)t->target->width : 0, t->arena, &b, e));
+  TRY(micro_build(s, n, t->target->mode == TARGET_HIDDEN ? (int32_t)t->target->width : 0, t->target->mode == TARGET_SAMPLE, t->arena, &b, e));
   r->tokens += b.packed.seqs.n_tok;
   if (b.n == 0) {
     goto out; /* nothing of it is in the loss */

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (manifest_parse((struct span){ (const char *)data, size }, verify, a, &m, &e) != STATUS_OK) continue;
     /* what was accepted can be written and read again */
     buf_clear(&out);
-    if (manifest_write(&m, 0, (struct span){ NULL, 0 }, &out, &e) != STATUS_OK) continue;
+    if (manifest_write(&m, (struct span){ NULL, 0 }, &out, &e) != STATUS_OK) continue;
     if (manifest_parse((struct span){ out.p, out.n }, 1, a, &again, &e) != STATUS_OK || again.info.n_samples != m.info.n_samples) abort();
   }
   buf_free(&out);

@@ -50,6 +50,11 @@ static void one_golden(const struct loss *row, const char *key, const struct jso
                            .skew = json_num(json_get(info, "lam"), 0), .alpha = json_num(json_get(info, "t"), json_num(json_get(info, "mu"), 0)) };
   int32_t k = (int32_t)json_int(json_get(info, "k"), 0);
   double *top_id = NULL, *top_p = NULL, kept = 0, value = 0, n = 0, worst = 0;
+  if (row->needs & LOSS_DRAWS) {
+    k = (int32_t)json_int(json_get(info, "n"), 0);
+    top_id = need(&inputs, rows * (size_t)k, "%s.ids", key);
+    top_p = need(&inputs, rows * (size_t)k, "%s.weights", key);
+  } else
   if (k > 0) {
     top_id = need(&inputs, rows * (size_t)k, "topk%d.T%d.ids", (int)k, (int)p.temperature);
     top_p = need(&inputs, rows * (size_t)k, "topk%d.T%d.p", (int)k, (int)p.temperature);
@@ -58,8 +63,8 @@ static void one_golden(const struct loss *row, const char *key, const struct jso
     n += mask == NULL || mask[i] > 0;
   }
   for (size_t i = 0; i < rows; i++) {
-    float zf[97], yf[97], dz[97], lp[8];
-    int32_t id[8];
+    float zf[97], yf[97], dz[97], lp[64];
+    int32_t id[64];
     for (size_t j = 0; j < v; j++) {
       zf[j] = (float)z[i * v + j];
       yf[j] = (float)y[i * v + j];
@@ -111,7 +116,8 @@ static void every_row_has_its_golden(void **state) {
       char base[64], name[64];
       base_name(key, base);
       snprintf(name, sizeof name, "%.*s", (int)key.n, key.p);
-      if (strcmp(base, loss_table[l]->name) == 0 || (strcmp(base, "topk_ghost") == 0 && strcmp(loss_table[l]->name, "topk") == 0)) {
+      if (strcmp(base, loss_table[l]->name) == 0 || (strcmp(base, "topk_ghost") == 0 && strcmp(loss_table[l]->name, "topk") == 0) ||
+          (strcmp(base, "rskd") == 0 && strcmp(loss_table[l]->name, "sample") == 0)) {
         one_golden(loss_table[l], name, info);
         found++;
       }

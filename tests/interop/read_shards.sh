@@ -14,7 +14,7 @@ cat >"$T/rows" <<'ROWS'
 {"id":"b\u00e9","ids":[11,22,33,44,55,66,77,88,99,100,200,300,400,500,600]}
 {"id":"cc","ids":[5,6,7,8,9,10,11,12],"mask":[0,0,0,0,1,1,1,1]}
 ROWS
-"$R" shard -q --tokenizer "$M" -t "$M" --targets topk:4,hidden --context 16 --weights --frame-bytes 1K -o "$T/shards" <"$T/rows"
+"$R" shard -q --tokenizer "$M" -t "$M" --targets topk:4:0.0002,sample:6,hidden --context 16 --weights --frame-bytes 1K -o "$T/shards" <"$T/rows"
 "$P" "$S/docs/read_shards.py" "$T/shards" >"$T/out"
 # the same tokens scored by another command
 "$R" score "$M" -q --top 4 <"$T/rows" >"$T/scores"

@@ -101,6 +101,9 @@ for i in $(seq 200); do printf '%s ' "word$i"; done >long; printf '{"id":"l","te
 exits 0 shard --context 64 --too-long drop -o ld <row; says "too_long 1"; exits 0 shard --context 64 -o lc <row; grep -q '"docs":1' lc/manifest.json || fail "cut"
 exits 0 shard --context 64 --too-long split -o ls <row; grep -q '"rows_split":1,"tokens_left_out":0' ls/manifest.json || fail "split: $(grep packing ls/manifest.json)"
 exits 0 shard -o none </dev/null; exits 0 "$R" check none
+# folders of version 1: without top k they are read, with it they are refused by name
+exits 0 "$R" check "$S/tests/golden/data/shards_v1/none"; exits 1 "$R" check "$S/tests/golden/data/shards_v1/topk" 2>err
+grep -q "version 1 with top-k" out || fail "version 1: $(cat out)"
 cat rows | "$R" curate -q 2>/dev/null | cat | shard -q -o foreign 2>err || fail "a foreign filter in between: $(cat err)"
 exits 2 shard <rows; exits 2 shard --targets topk:4 -o x <rows; exits 2 shard --targets best -o x <rows
 printf '{"id":"x","ids":[1,999999]}\n' >row; exits 1 shard -o x <row; says "field 'ids\[1\]' is 999999"; [ -e x ] && fail "a folder after an error"
@@ -117,13 +120,18 @@ if [ -n "${RETORT_CACHE:-}" ]; then
   M=$RETORT_CACHE/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
   exits 1 shard -t "$M" --targets topk:4 -o x <rows; says "tokenizer"
   exits 10 "$R" shard -t "$M" --teacher-terms gemma --targets topk:4 -o x <rows; [ -e x ] && fail "a folder against the terms"
-  exits 0 "$R" shard -t "$M" --targets topk:4,hidden --context 64 --no-progress -o ok <rows
+  exits 0 "$R" shard -t "$M" --targets topk:4,sample:8,hidden --context 64 --no-progress -o ok <rows
   exits 0 "$R" check ok --tokenizer "$M"
+  # a student learns from the draws alone; the draws of a row do not depend on how it is packed
+  exits 0 "$R" prune "$M" --layers 2 --ffn 128 --calibrate ok --no-progress -o student
+  exits 0 "$R" train --student student --shards ok --loss sample --tokens 256 --no-progress -o trained; says "the 8 stored draws"
+  grep -q '"targets":"sample"' trained/manifest.json || fail "trained on: $(grep -o '"targets":"[a-z]*"' trained/manifest.json)"
+  exits 0 "$R" shard --tokenizer "$M" --context 64 --no-progress -o plain <rows; exits 2 "$R" train --student student --shards plain --loss sample --no-progress -o x; says "no draws"
   # killed while the teacher works: the same command goes on and ends with the same bytes
   head -12 "$C/corpus.jsonl" >many
-  again() { "$R" shard -t "$M" --targets topk:16 --context 64 --frame-bytes 1K --no-progress -o "$1" <many; }
+  again() { "$R" shard -t "$M" --targets topk:16,sample:4 --context 64 --frame-bytes 1K --no-progress -o "$1" <many; }
   again whole 2>err || fail "whole: $(tail -1 err)"
-  "$R" shard -t "$M" --targets topk:16 --context 64 --frame-bytes 1K --no-progress -o torn <many 2>err & pid=$! # not the function: its shell would die alone
+  "$R" shard -t "$M" --targets topk:16,sample:4 --context 64 --frame-bytes 1K --no-progress -o torn <many 2>err & pid=$! # not the function: its shell would die alone
   for _ in $(seq 200); do [ -s torn.part/data-00000.rtz ] && break; sleep 0.02; done
   kill -9 $pid; wait $pid 2>/dev/null; [ -e torn ] && fail "a folder after kill -9 (was it too late?)"
   again torn 2>err || fail "resume: $(tail -1 err)"

@@ -22,6 +22,9 @@ near topk "{$Y,$Z,\"k\":2,\"tail\":\"renorm\"}" 1.149788640
 near topk "{$Y,$Z,\"k\":2,\"tail\":\"both\"}" 0.026344586 -0.108599247 0.108599247 0 0 0
 near topk "{$Y,$Z,\"k\":2}" 0.436799839 -0.360623599 -0.084363566 0.297020481 0.098869529 0.049097155
 near topk_ghost "{$Z,\"top_ids\":[0,1],\"top_logprobs\":[-0.574437952,-1.574437952],\"rest\":[-1.470360]}" 0.436799839
+# ids drawn 2, 1 and 1 times of 4: -(ln q0 + ln q1 / 2 + ln q3 / 2) / 2 and q - counts / 4 with the q of sheet A1
+near sample "{$Z,\"top_ids\":[0,1,3],\"top_logprobs\":[-0.693147181,-1.386294361,-1.386294361]}" 1.797521 -0.297602367 -0.127239630 0.450444215 -0.100060146 0.074457928
+refuse sample "{$Y,$Z,\"k\":2}" 1 "needs 'top_ids'"
 # a masked row counts nowhere, all masked is 0 and not NaN
 near fkl '{"teacher":[[2,1],[9,1]],"student":[[0,1],[1,0]],"mask":[1,0]}' 0.462117157 -0.462117157 0.462117157 0 0
 near fkl '{"teacher":[[2,1],[9,1]],"student":[[0,1],[1,0]],"mask":[0,0]}' 0 0 0 0 0
