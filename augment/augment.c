@@ -244,6 +244,10 @@ static enum status got_answer(void *ctx, const struct question *q, const struct 
     why = arena_strndup(r->a, a->reason, strlen(a->reason));
     r->why = r->any_rejected || why == NULL ? r->why : why;
     why = "teacher failed";
+  } else if (strcmp(a->finish, "refusal") == 0 || strcmp(a->finish, "content_filter") == 0) {
+    why = strcmp(a->finish, "refusal") == 0 ? "refusal" : "content filter";
+    r->any_rejected = 1;
+    r->why = why;
   } else {
     TRY(recipe_take(g->recipe, a->content, r->text, q->ordinal, r->good, r->n_good, r->a, &parsed, &why, e));
     if (why == NULL) {

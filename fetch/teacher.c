@@ -46,7 +46,7 @@ struct sampling teacher_sampling(const struct teacher_options *o)
 {
   return (struct sampling){ .temperature = o->temperature, .top_k = o->top_k, .top_p = o->top_p, .min_p = o->min_p,
                             .repetition_penalty = o->repetition_penalty, .max_tokens = o->max_tokens, .seed = (uint64_t)o->seed,
-                            .stop = o->stop.item, .n_stop = o->stop.n };
+                            .stop = o->stop.item, .n_stop = o->stop.n, .top_logprobs = o->logprobs };
 }
 
 uint64_t teacher_seed(uint64_t seed, struct span messages, uint32_t ordinal)
@@ -54,12 +54,12 @@ uint64_t teacher_seed(uint64_t seed, struct span messages, uint32_t ordinal)
   return xxh3_seed(messages.p, messages.n, seed * 0x9e3779b97f4a7c15u + ordinal) & 0x7fffffff;
 }
 
-enum status teacher_put_parameters(const struct sampling *s, struct buf *out, struct err *e)
+enum status teacher_put_parameters(const struct sampling *s, const char *limit, struct buf *out, struct err *e)
 {
   enum status st = STATUS_OK;
   TRY(buf_puts(out, ",\"temperature\":", e));
   TRY(json_put_num(out, s->temperature, e));
-  TRY(buf_printf(out, e, ",\"max_tokens\":%lld,\"seed\":%llu", (long long)s->max_tokens, (unsigned long long)s->seed));
+  TRY(buf_printf(out, e, ",\"%s\":%lld,\"seed\":%llu", limit, (long long)s->max_tokens, (unsigned long long)s->seed));
   if (s->top_p < 1) {
     TRY(buf_puts(out, ",\"top_p\":", e));
     TRY(json_put_num(out, s->top_p, e));
@@ -88,7 +88,7 @@ enum status teacher_put_sampling(const struct sampling *s, struct buf *out, stru
 {
   enum status st = STATUS_OK;
   size_t at = out->n;
-  TRY(teacher_put_parameters(s, out, e));
+  TRY(teacher_put_parameters(s, "max_tokens", out, e));
   out->p[at] = '{'; /* in place of the first comma */
   TRY(buf_putc(out, '}', e));
 out:
@@ -102,69 +102,6 @@ static enum status put_member(struct buf *out, const char *key, struct span valu
   TRY(json_put_string(out, value, e));
 out:
   return st;
-}
-
-const struct teacher *teacher_of(const struct teacher *t, const struct answer *a)
-{
-  return a->by ? a->by : t;
-}
-
-void teacher_judge_by(struct teacher *t, const struct teacher_judgement *j)
-{
-  t->judgement = *j;
-}
-
-size_t teacher_parts(const struct teacher *t)
-{
-  return t->d == &dialect_mix && strcmp(t->o.mix, "all") == 0 ? t->o.teachers.n : 1;
-}
-
-static enum status keep_text(struct span *s, struct arena *a, struct err *e)
-{
-  char *copy = s->p ? arena_strndup(a, s->p, s->n) : NULL;
-  if (s->p != NULL && copy == NULL) {
-    return err_nomem(e, s->n);
-  }
-  s->p = copy;
-  return STATUS_OK;
-}
-
-enum status teacher_copy_answer(const struct answer *from, struct arena *a, struct answer *to, struct err *e)
-{
-  enum status st = STATUS_OK;
-  *to = *from;
-  struct span *const text[] = { &to->content, &to->reasoning, &to->sampling_json };
-  for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
-    TRY(keep_text(text[i], a, e));
-  }
-  if (from->reason != NULL) { /* may lie in the question's memory */
-    to->reason = arena_strndup(a, from->reason, strlen(from->reason));
-    st = to->reason ? STATUS_OK : err_nomem(e, strlen(from->reason));
-  }
-out:
-  return st;
-}
-
-void answer_score(struct answer *a, const char *name, double value)
-{
-  size_t i = 0;
-  while (i < a->n_scores && strcmp(a->score[i].name, name) != 0) {
-    i++;
-  }
-  if (i < ANSWER_SCORES) {
-    a->score[i] = (struct record_number){ name, value };
-    a->n_scores += i == a->n_scores;
-  }
-}
-
-const struct record_number *answer_score_find(const struct answer *a, const char *name)
-{
-  for (size_t i = 0; i < a->n_scores; i++) {
-    if (strcmp(a->score[i].name, name) == 0) {
-      return &a->score[i];
-    }
-  }
-  return NULL;
 }
 
 enum status teacher_field(const struct teacher *t, const struct answer *a, struct buf *out, struct err *e)

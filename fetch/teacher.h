@@ -12,6 +12,7 @@
 #include "opt.h"
 #include "record.h"
 #include "span.h"
+#include "token_logprobs.h"
 struct book;
 struct weights;
 struct teacher_options { /* option group TEACHER_OPTION_ROWS of fetch/teacher_options.h */
@@ -21,6 +22,8 @@ struct teacher_options { /* option group TEACHER_OPTION_ROWS of fetch/teacher_op
   const char *teacher, *key_env, *teacher_terms; /* of one teacher: set by teacher_open out of the lists */
   const char *chat_template, *ca_file;
   struct opt_list stop;
+  const char *request;         /* JSON object: further members of every request to a server, or NULL */
+  int64_t logprobs, choices;   /* alternatives a token, 0 = off; answers a request where a stage wants several (`n`) */
   int64_t batch, concurrency, max_tokens, retries, seed, top_k;
   double temperature, top_p, min_p, repetition_penalty, timeout_s, outage_s;
 };
@@ -37,10 +40,19 @@ const char *teacher_terms(const struct teacher *t);    /* SPDX id or the terms r
 MUST_USE enum status teacher_terms_gate(const struct weights *w, const char *stated, const char *accept, struct arena *a,
                                         const char **terms, struct err *e);
 
+enum question_kind {
+  QUESTION_ANSWER, /* an answer to messages, or the continuation of text */
+  QUESTION_SCORE,  /* log-probabilities of text itself; no answer */
+};
 struct question {
+  enum question_kind kind;
   struct span messages;    /* JSON array of messages; must live until the answer came */
+  struct span text;        /* instead of messages: plain text for completions and embeddings, or {NULL,0} */
   struct span tools;       /* or {NULL,0} */
   uint32_t ordinal;        /* sample number: votes and best-of-n are different requests */
+  uint32_t samples;        /* when ordinals 0 to samples - 1 of the same messages will be asked: a server may be asked for several
+                              in one request (--choices); 0 = not known */
+  uint32_t choice, choices; /* set by teacher_run: which of the answers of one request (choices > 1) this is */
   struct sampling sampling; /* start from teacher_sampling */
   struct form form;        /* what the answer must look like (its text lives as long as messages); {0} = anything */
   const struct record *row; /* what several teachers are chosen by (its id, --mix route:FIELD), or NULL; lives as long as messages */
@@ -56,7 +68,11 @@ enum { ANSWER_SCORES = 8 };
 struct answer {
   struct span content;     /* UTF-8 text */
   struct span reasoning;   /* or {NULL,0} */
-  const char *finish;      /* "stop" "length" "content_filter" */
+  struct span tool_calls;  /* JSON array of {"id","type":"function","function":{"name","arguments"}}, or {NULL,0}; content may be "" then */
+  const char *finish;      /* "stop" "length" "tool_calls"; "content_filter" "refusal": no answer to learn from */
+  struct token_logprobs logprobs; /* of the answer's tokens, of the text's for QUESTION_SCORE; only when asked for */
+  const float *vector;     /* (n_vector) of an embeddings teacher, or NULL */
+  size_t n_vector;
   enum status failed;      /* STATUS_OK, else the question failed for good; reason tells why */
   const char *reason;      /* short, of a small set: a key of the ledger */
   struct span sampling_json; /* what was used, for the record's teacher field */

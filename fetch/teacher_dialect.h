@@ -39,6 +39,7 @@ struct dialect {
   /* Journal form -> answer (arena memory), usage included. STATUS_DATA when it is malformed. */
   enum status (*parse)(const struct teacher *t, struct span answer, const struct question *q, struct arena *a, struct answer *out, struct err *e);
   enum status (*run)(struct teacher *t, struct err *e);
+  int choices;                      /* its requests take several answers (`n`), its parse knows q->choice */
   int unrecorded;                   /* writes no note of itself: replay, and the mix, whose members do */
 };
 
@@ -52,6 +53,7 @@ struct teacher {
   struct arena *a;
   struct book *book;             /* journal, NULL = none */
   char *name, *identity, *model, *template_name;
+  struct span request;           /* members of --request, each with a comma in front */
   const char *terms;
   struct terms_subject subject;
   void *state;                   /* the dialect's own */
@@ -92,15 +94,14 @@ void teacher_window_drop(struct teacher *t); /* for teacher_close */
 
 /* {"temperature":0.7,...} with what differs from plain greedy decoding; max_tokens and seed always. */
 MUST_USE enum status teacher_put_sampling(const struct sampling *s, struct buf *out, struct err *e);
-/* Same members without braces, each with a comma in front, as request parameters of a server. */
-MUST_USE enum status teacher_put_parameters(const struct sampling *s, struct buf *out, struct err *e);
+/* Same members without braces, each with a comma in front, as request parameters of a server. limit: the name that it gives to
+ * max_tokens. */
+MUST_USE enum status teacher_put_parameters(const struct sampling *s, const char *limit, struct buf *out, struct err *e);
 
 const struct dialect *dialect_named(const char *name); /* NULL when there is none */
-/* A copy of an answer whose texts live in a. */
-MUST_USE enum status teacher_copy_answer(const struct answer *from, struct arena *a, struct answer *to, struct err *e);
 /* One teacher of the list, with its own key and terms, behind the gate. */
 MUST_USE enum status teacher_open_one(const struct teacher_options *o, size_t which, struct book *book, const char *accept_terms,
                                       struct teacher **out, struct err *e);
 
-extern const struct dialect dialect_openai, dialect_local, dialect_replay, dialect_mix;
+extern const struct dialect dialect_openai, dialect_anthropic, dialect_completions, dialect_vllm, dialect_embeddings, dialect_local, dialect_replay, dialect_mix;
 #endif

@@ -60,7 +60,8 @@ const char *const *http_teacher_headers(const struct teacher *t)
 
 static enum status split_spec(struct teacher *t, struct engine *s, struct err *e)
 {
-  const char *spec = t->o.teacher + (s->api->prefix ? strlen(s->api->prefix) : 0);
+  size_t skip = s->api->prefix ? strlen(s->api->prefix) : 0;
+  const char *spec = t->o.teacher + (skip > 0 && strncmp(t->o.teacher, s->api->prefix, skip) == 0 ? skip : 0); /* a host may imply it */
   const char *hash = strchr(spec, '#'), *host = strstr(spec, "://") + 3;
   size_t base = hash ? (size_t)(hash - spec) : 0, n = strcspn(host, "/?#");
   if (memchr(host, '@', n) != NULL) { /* do not repeat it in the message */

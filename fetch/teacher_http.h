@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The engine under every dialect that speaks HTTP, one request a question: address and key, sending, sending again, giving up.
  * "Things to do to add an HTTP dialect": a file teacher_NAME.c with a struct http_api, its own body and parse, and the functions
- * below for open, ready, close and run; a row in the table of teacher.c. Keys never get into struct teacher, the journal or a log. */
+ * below for open, ready, close and run; a row in the table of teacher_open.c. Keys never get into struct teacher, the journal or a log. */
 #ifndef FETCH_TEACHER_HTTP_H
 #define FETCH_TEACHER_HTTP_H
 #include "teacher_dialect.h"

@@ -147,7 +147,7 @@ static enum status local_body(const struct teacher *t, const struct question *q,
     TRY(buf_puts(b, ",\"tools\":", e));
     TRY(buf_put(b, q->tools.p, q->tools.n, e));
   }
-  TRY(teacher_put_parameters(&q->sampling, b, e));
+  TRY(teacher_put_parameters(&q->sampling, "max_tokens", b, e));
   TRY(form_put(&q->form, b, e));
   TRY(buf_putc(b, '}', e));
 out:

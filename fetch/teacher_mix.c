@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <unistd.h>
 #include "stop.h"
+#include "teacher_answer.h"
 
 #define WINDOW_SLOTS 1024
 #define WINDOW_BYTES ((size_t)16 << 20) /* of messages */

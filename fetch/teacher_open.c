@@ -3,9 +3,10 @@
  * teacher and loading or connecting it, and the note that lets `replay:` ask the same again. Used by stages through teacher.h. */
 #include <unistd.h>
 #include "log.h"
-#include "teacher_dialect.h"
+#include "teacher_answer.h"
 
-static const struct dialect *const dialects[] = { &dialect_openai, &dialect_replay, &dialect_local, NULL };
+static const struct dialect *const dialects[] = { &dialect_anthropic, &dialect_openai, &dialect_completions, &dialect_vllm, &dialect_embeddings,
+                                                  &dialect_replay, &dialect_local, NULL };
 
 static const struct dialect *dialect_of(const char *spec)
 {
@@ -115,6 +116,7 @@ static enum status open_with(const struct dialect *d, const struct teacher_optio
     goto out;
   }
   t->o = *o;
+  TRY(request_members(o->request, t->a, &t->request, e));
   t->label = label;
   t->accept_terms = accept_terms;
   t->d = t->body_of = d;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Dialect `openai`: chat completions (OpenAI, vLLM, llama.cpp server, Ollama, LM Studio, SGLang). Request and answer only; the
  * engine of teacher_http.c sends and repeats. */
-#include "json.h"
+#include "teacher_answer.h"
 #include "teacher_http.h"
 
 static const struct http_api api = { .path = "/chat/completions", .key_env = "OPENAI_API_KEY", .key_header = "Authorization: Bearer " };
@@ -11,9 +11,20 @@ static int openai_matches(const char *spec)
   return http_teacher_matches(&api, spec);
 }
 
+/* OpenAI's own models know the limit under its new name only, other servers under the old one only. By the identity, so that a
+ * replay builds the same body. */
+static const char *limit_name(const struct teacher *t)
+{
+  return strncmp(t->identity, "openai:https://api.openai.com/", 30) == 0 ? "max_completion_tokens" : "max_tokens";
+}
+
 static enum status openai_body(const struct teacher *t, const struct question *q, struct buf *b, struct err *e)
 {
   enum status st = STATUS_OK;
+  if (q->kind != QUESTION_ANSWER || q->messages.n == 0) {
+    return err_set(e, STATUS_USAGE, "'%s': chat completions answer messages; for plain text and its log-probabilities name the teacher completions:http(s)://...",
+                   t->name);
+  }
   TRY(buf_puts(b, "{\"model\":", e));
   TRY(json_put_cstr(b, t->model, e));
   TRY(buf_puts(b, ",\"messages\":", e));
@@ -22,65 +33,89 @@ static enum status openai_body(const struct teacher *t, const struct question *q
     TRY(buf_puts(b, ",\"tools\":", e));
     TRY(buf_put(b, q->tools.p, q->tools.n, e));
   }
-  TRY(teacher_put_parameters(&q->sampling, b, e));
+  TRY(teacher_put_parameters(&q->sampling, limit_name(t), b, e));
   if (q->form.kind == FORM_SCHEMA) { /* choices and patterns have no member that every server knows: checked when they come back */
     TRY(buf_puts(b, ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\",\"schema\":", e));
     TRY(buf_put(b, q->form.text.p, q->form.text.n, e));
     TRY(buf_puts(b, ",\"strict\":true}}", e));
   }
+  if (q->sampling.top_logprobs > 0) {
+    TRY(buf_printf(b, e, ",\"logprobs\":true,\"top_logprobs\":%lld", (long long)q->sampling.top_logprobs));
+  }
+  if (q->choices > 1) {
+    TRY(buf_printf(b, e, ",\"n\":%u", (unsigned)q->choices));
+  }
+  TRY(buf_put(b, t->request.p, t->request.n, e));
   TRY(buf_putc(b, '}', e));
 out:
   return st;
 }
 
-static struct usage read_usage(const struct json *root)
+/* Calls must be what tools and templates expect: a name, and arguments as a string of JSON. */
+static enum status read_tool_calls(const struct json *calls, struct arena *a, struct answer *out, struct err *e)
 {
-  const struct json *u = json_get(root, "usage"), *in = json_get(u, "prompt_tokens"), *out = json_get(u, "completion_tokens");
-  const struct json *cached = json_path(u, "prompt_tokens_details.cached_tokens");
-  if (json_int(in, -1) < 0 || json_int(out, -1) < 0) {
-    return (struct usage){ 0 };
+  enum status st = STATUS_OK;
+  struct buf b = { 0 };
+  if (json_type(calls) != JSON_ARRAY || json_size(calls) == 0) {
+    return json_type(calls) > JSON_NULL && json_type(calls) != JSON_ARRAY ? err_set(e, STATUS_DATA, "message.tool_calls is no array") : STATUS_OK;
   }
-  struct usage n = { (uint64_t)json_int(in, 0), 0, (uint64_t)json_int(out, 0), 1 };
-  if (json_int(cached, 0) > 0) {
-    n.cached_tok = (uint64_t)json_int(cached, 0) < n.in_tok ? (uint64_t)json_int(cached, 0) : n.in_tok;
+  for (size_t i = 0; i < json_size(calls); i++) {
+    const struct json *f = json_get(json_at(calls, i), "function");
+    if (json_type(json_get(f, "name")) != JSON_STRING || json_type(json_get(f, "arguments")) != JSON_STRING) {
+      return err_set(e, STATUS_DATA, "message.tool_calls[%zu]: no strings at function.name and function.arguments", i);
+    }
   }
-  return n;
+  TRY(json_put(&b, calls, e));
+  TRY(answer_keep(a, b.p, b.n, &out->tool_calls, e));
+out:
+  buf_free(&b);
+  return st;
 }
 
 static enum status openai_parse(const struct teacher *t, struct span text, const struct question *q, struct arena *a, struct answer *out, struct err *e)
 {
   enum status st = STATUS_OK;
   struct json *root = NULL;
+  struct buf b = { 0 };
+  int has = 0;
   (void)t;
-  (void)q;
   TRY(json_parse(text, "answer", &root, e));
-  const struct json *choice = json_at(json_get(root, "choices"), 0), *message = json_get(choice, "message");
-  const struct json *content = json_get(message, "content"), *why = json_get(message, "reasoning_content");
-  const char *finish = json_cstr(json_get(choice, "finish_reason"), "stop");
-  int filtered = strcmp(finish, "content_filter") == 0, refusal = json_type(json_get(message, "refusal")) == JSON_STRING;
-  if (json_type(message) != JSON_OBJECT || (json_type(content) != JSON_STRING && !filtered && !refusal)) {
-    st = err_set(e, STATUS_DATA, "no string at choices[0].message.content");
+  const struct json *choice = openai_choice(root, q), *message = json_get(choice, "message"), *refusal = json_get(message, "refusal");
+  if (choice == NULL && q->choice > 0 && json_size(json_get(root, "choices")) > 0) { /* the request is paid and answered: not again */
+    *out = (struct answer){ .failed = STATUS_DATA, .reason = "fewer answers than --choices", .finish = "" };
     goto out;
   }
-  struct span c = json_type(content) == JSON_STRING ? json_str(content) : refusal ? json_str(json_get(message, "refusal")) : (struct span){ "", 0 };
-  struct span r = json_str(why);
-  char *copy = arena_strndup(a, c.p ? c.p : "", c.n), *reasoning = r.n ? arena_strndup(a, r.p, r.n) : NULL;
-  if (copy == NULL || (r.n && reasoning == NULL)) {
-    st = err_nomem(e, c.n + r.n);
+  out->finish = openai_finish(choice);
+  TRY(content_text(json_get(message, "content"), &b, &has, e));
+  TRY(read_tool_calls(json_get(message, "tool_calls"), a, out, e));
+  if (out->tool_calls.n > 0) {
+    out->finish = strcmp(out->finish, "length") == 0 ? "length" : "tool_calls";
+  } else if (json_type(refusal) == JSON_STRING && json_str(refusal).n > 0) {
+    out->finish = "refusal";
+    buf_clear(&b);
+    TRY(buf_put(&b, json_str(refusal).p, json_str(refusal).n, e));
+  } else if (json_type(message) != JSON_OBJECT || (!has && strcmp(out->finish, "content_filter") != 0)) {
+    st = err_set(e, STATUS_DATA, "no text at choices[].message.content");
     goto out;
   }
-  out->content = (struct span){ copy, c.n };
-  out->reasoning = (struct span){ reasoning, reasoning ? r.n : 0 };
-  out->usage = read_usage(root);
-  out->finish = filtered ? "content_filter" : strcmp(finish, "length") == 0 ? "length" : "stop";
+  TRY(answer_keep(a, b.p, b.n, &out->content, e));
+  struct span why = json_str(json_get(message, "reasoning_content")); /* vLLM, SGLang, DeepSeek, llama.cpp; */
+  why = why.n ? why : json_str(json_get(message, "reasoning"));       /* Ollama, OpenRouter, later vLLM */
+  if (why.n > 0) {
+    TRY(answer_keep(a, why.p, why.n, &out->reasoning, e));
+  }
+  TRY(token_logprobs_chat(json_get(choice, "logprobs"), a, &out->logprobs, e));
+  out->usage = openai_usage(root);
 out:
   json_free(root);
+  buf_free(&b);
   return st;
 }
 
 const struct dialect dialect_openai = {
   .name = "openai",
   .needs_book = 1,
+  .choices = 1,
   .http = &api,
   .matches = openai_matches,
   .open = http_teacher_open,

@@ -3,9 +3,8 @@
  * dialect; answers go on in the order of the questions, each only after it was committed to the book. */
 #include <time.h>
 #include "hash.h"
-#include "json.h"
 #include "log.h"
-#include "teacher_dialect.h"
+#include "teacher_answer.h"
 
 #define WINDOW_ROWS 4096
 #define WINDOW_BYTES ((size_t)32 << 20)
@@ -98,6 +97,7 @@ static enum status take_answer(struct teacher *t, struct ask *k, struct span ans
   struct span own = { copy, answer.n };
   k->out = (struct answer){ 0 };
   TRY(t->body_of->parse(t, own, &k->q, k->a, &k->out, e));
+  TRY(answer_finish(&k->out, e));
   TRY(teacher_put_sampling(&k->q.sampling, &b, e));
   char *sampling = arena_strndup(k->a, b.p, b.n);
   if (sampling == NULL) {
@@ -306,26 +306,54 @@ out:
 
 /* ---- pulling ---- */
 
+/* With --choices, samples of one question share a request: the same body under the ordinal and the seed of the first of them, so
+ * that the others follow it like any question asked twice. Returns that ordinal. */
+static uint32_t group_choices(const struct teacher *t, struct question *q)
+{
+  uint32_t n = (uint32_t)t->o.choices, first = n > 1 ? q->ordinal / n * n : q->ordinal;
+  q->choice = q->choices = 0;
+  if (n <= 1 || q->samples <= 1 || q->ordinal >= q->samples || !t->body_of->choices || q->kind != QUESTION_ANSWER) {
+    return q->ordinal;
+  }
+  q->choice = q->ordinal - first;
+  q->choices = q->samples - first < n ? q->samples - first : n;
+  if (q->sampling.temperature > 0) {
+    q->sampling.seed = teacher_seed((uint64_t)t->o.seed, q->messages, first);
+  }
+  return first;
+}
+
 /* One question into the window; *k = NULL when it needs no asking (journal, or the same one is on its way). */
 static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *got, struct err *e)
 {
   enum status st = STATUS_OK;
   struct ask *k = NULL;
-  int found = 0;
+  struct err own = { 0 };
+  uint32_t first = 0;
+  int found = 0, unfit = 0;
   *out = NULL;
   TRY(new_ask(t, &k, e));
   st = t->next(t->ctx, wait, &k->q, got, e);
   if (st == STATUS_OK && *got == 1) {
-    st = k->q.body.p != NULL ? buf_put(&k->body, k->q.body.p, k->q.body.n, e) : t->body_of->body(t, &k->q, &k->body, e);
+    first = k->q.body.p != NULL ? k->q.ordinal : group_choices(t, &k->q);
+    st = k->q.body.p != NULL ? buf_put(&k->body, k->q.body.p, k->q.body.n, &own) : t->body_of->body(t, &k->q, &k->body, &own);
+    unfit = st == STATUS_DATA; /* cannot be put to this teacher: the row fails, not the run */
+    st = st == STATUS_OK || unfit ? STATUS_OK : err_set(e, st, "%s", own.msg);
   }
   if (st != STATUS_OK || *got != 1) {
     keep_spare(t, k);
     return st;
   }
-  book_key((struct span){ t->identity, strlen(t->identity) }, (struct span){ k->body.p, k->body.n }, k->q.ordinal, k->key);
   k->state = ASK_NEW;
   t->ring[(t->ring_head + t->ring_n++) % t->ring_cap] = k;
   t->window_bytes += ask_bytes(k);
+  if (unfit) {
+    log_warn("a question cannot be put to '%s': %s", t->name, own.msg);
+    k->out = (struct answer){ .failed = STATUS_DATA, .reason = "bad messages", .finish = "" };
+    set_put(t, k);
+    return STATUS_OK;
+  }
+  book_key((struct span){ t->identity, strlen(t->identity) }, (struct span){ k->body.p, k->body.n }, first, k->key);
   TRY(follow_same(t, k, &found, e));
   if (!found) {
     TRY(look_up(t, k, &found, e));

@@ -197,6 +197,10 @@ static enum status write_row(struct label *l, struct row *r, const struct answer
   TRY(buf_put(&l->messages, m.p, end, e));
   TRY(buf_puts(&l->messages, ",{\"role\":\"assistant\",\"content\":", e));
   TRY(json_put_string(&l->messages, a->content, e));
+  if (a->tool_calls.n > 0) {
+    TRY(buf_puts(&l->messages, ",\"tool_calls\":", e));
+    TRY(buf_put(&l->messages, a->tool_calls.p, a->tool_calls.n, e));
+  }
   TRY(buf_puts(&l->messages, "}]", e));
   TRY(teacher_field(l->t, a, &l->teacher, e));
   struct field_edit edits[5] = { { "messages", { l->messages.p, l->messages.n } }, { "teacher", { l->teacher.p, l->teacher.n } } };
@@ -250,7 +254,9 @@ static enum status got_answer(void *ctx, const struct question *q, const struct 
     r->lost = arena_strndup(r->a, a->reason, strlen(a->reason));
   } else if (strcmp(a->finish, "content_filter") == 0) {
     r->lost = "content filter";
-  } else if (blank(a->content)) {
+  } else if (strcmp(a->finish, "refusal") == 0) {
+    r->lost = "refusal";
+  } else if (blank(a->content) && a->tool_calls.n == 0) {
     r->lost = "empty answer";
   } else if (cut && l->o->drop_cut) {
     r->lost = "cut off";

@@ -429,6 +429,8 @@ class Handler(BaseHTTPRequestHandler):
         if kind == 'wrongtype':
             return self.send(200, re.sub(rb'"(content|text|embedding|choices|data)": ', rb'"\1": 7, "was_\1": ', data))
         if kind == 'nochoice':
+            if path == '/v1/messages':  # (an empty list of content would be a whole answer there)
+                return self.send(200, {k: v for k, v in out.items() if k != 'content'})
             return self.send(200, {k: [] if isinstance(v, list) else v for k, v in out.items()})
         if kind in ('truncate', 'reset'):
             if kind == 'truncate':
