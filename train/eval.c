@@ -6,6 +6,7 @@
 #include "decode.h"
 #include "eval_text.h"
 #include "evaluate.h"
+#include "hidden_error.h"
 #include "file.h"
 #include "log.h"
 #include "pool.h"
@@ -374,6 +375,7 @@ static enum status eval_all(struct eval_run *v, const struct opt_list *args, str
   v->max_tok = v->o->text.n > 0 && (int64_t)v->o->text_context > v->max_tok ? (int64_t)v->o->text_context : v->max_tok;
   if (info != NULL) {
     TRY(target_open(&v->target, choose_targets(v, info), v->o->teacher, info, v->max_tok, e));
+    TRY(hidden_error_report(&v->target, v->shards, e));
   }
   TRY(open_models(v, args, e));
   if (info != NULL) {

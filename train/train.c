@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 #include "file.h"
+#include "hidden_error.h"
 #include "hash.h"
 #include "log.h"
 #include "pool.h"
@@ -44,6 +45,7 @@ static enum status open_inputs(struct training *t, struct err *e) {
     max_tok = max_tok > shard_info(t->held_out)->context ? max_tok : shard_info(t->held_out)->context;
   }
   TRY(target_open(&t->target, mode, o->teacher, info, max_tok, e));
+  TRY(hidden_error_report(&t->target, t->shards, e));
   TRY(gate(t, e));
   t->budget = o->tokens > 0 ? (int64_t)o->tokens : (int64_t)ceil(o->epochs * (double)info->n_tokens);
   if (info->n_targets == 0) {

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 export RETORT_CACHE=${RETORT_CACHE:-$PWD/build/cache}
 export RETORT=$PWD/build/gcc/retort
 bad=0
-for script in teacher.sh augment_label.sh train.sh; do
+for script in teacher.sh targets.sh augment_label.sh train.sh; do
   [ -f "tests/bench/$script" ] || continue
   printf '\n== %s\n' "$script"
   bash "tests/bench/$script" || bad=1

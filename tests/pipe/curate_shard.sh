@@ -126,6 +126,7 @@ if [ -n "${RETORT_CACHE:-}" ]; then
   exits 0 "$R" prune "$M" --layers 2 --ffn 128 --calibrate ok --no-progress -o student
   exits 0 "$R" train --student student --shards ok --loss sample --tokens 256 --no-progress -o trained; says "the 8 stored draws"
   grep -q '"targets":"sample"' trained/manifest.json || fail "trained on: $(grep -o '"targets":"[a-z]*"' trained/manifest.json)"
+  exits 0 "$R" eval student --teacher "$M" --data ok --targets hidden --no-progress; says "8 bits cost [0-9.e-]* nat of KL"
   exits 0 "$R" shard --tokenizer "$M" --context 64 --no-progress -o plain <rows; exits 2 "$R" train --student student --shards plain --loss sample --no-progress -o x; says "no draws"
   # killed while the teacher works: the same command goes on and ends with the same bytes
   head -12 "$C/corpus.jsonl" >many
