@@ -32,7 +32,7 @@ part "clang build with sanitizers"
 tools/build.sh build/asan clang -DRETORT_TESTS=ON -DRETORT_SANITIZE=ON -DRETORT_TEST_DATA="$RETORT_CACHE" || die "sanitizer build"
 part "sanitizers"
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
-run_ctest build/asan sanitizers -L 'unit|golden|fuzz|pipe' -LE slow
+run_ctest build/asan sanitizers -L 'unit|golden|fuzz|pipe|cudasim' -LE slow
 part "CUDA sources"
 tests/cuda/compile.sh build/cuda
 case $? in

@@ -6,11 +6,12 @@
 
 #include "sim.h"
 
-// The built-in variables. The header declares them const (compilers then read them without a hook); this is their storage.
-struct uint3 cudasim_thread_index __asm__("threadIdx");
-struct uint3 cudasim_block_index __asm__("blockIdx");
-struct uint3 cudasim_block_dim __asm__("blockDim");
-struct uint3 cudasim_grid_dim __asm__("gridDim");
+// The built-in variables. The header declares them const (gcc then reads them without a hook); this is their storage.
+#define BUILTIN(name) __asm__(name) __attribute__((section("cudasim_builtin")))
+struct uint3 cudasim_thread_index BUILTIN("threadIdx") = {0, 0, 0};
+struct uint3 cudasim_block_index BUILTIN("blockIdx") = {0, 0, 0};
+struct uint3 cudasim_block_dim BUILTIN("blockDim") = {0, 0, 0};
+struct uint3 cudasim_grid_dim BUILTIN("gridDim") = {0, 0, 0};
 
 namespace cudasim {
 

@@ -269,10 +269,12 @@ static void check_other(const void *p, size_t bytes, unsigned flags, const void 
   fault_at(FAULT_HOST_POINTER, pc, "%s of %zu bytes at %s", flags ? "write" : "read", bytes, where_is(p).c_str());
 }
 
+extern "C" char __start_cudasim_builtin[] __attribute__((visibility("hidden"))), __stop_cudasim_builtin[] __attribute__((visibility("hidden")));
+
 void access_check(const void *p, size_t bytes, unsigned flags, const void *pc) {
   struct thread *t = self;
   uintptr_t at = (uintptr_t)p;
-  if (at - t->stack < STACK_BYTES) {
+  if (at - t->stack < STACK_BYTES || at - (uintptr_t)__start_cudasim_builtin < (size_t)(__stop_cudasim_builtin - __start_cudasim_builtin)) {
     return;
   }
   if (++t->steps > settings_get().max_steps) {
