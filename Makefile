@@ -23,8 +23,8 @@ demo: build
 
 demo-seeds: build
 	@tools/data.sh teacher documents
-	@UNTIL=pruned tools/demo.sh
-	@python3 tests/bench/demo_seeds.py
+	@DEMO=$(or $(DEMO),build/demo-seeds) PASSAGES=$(or $(PASSAGES),3) UNTIL=pruned tools/demo.sh
+	@DEMO=$(or $(DEMO),build/demo-seeds) python3 tests/bench/demo_seeds.py
 
 check:
 	@tools/setup.sh check

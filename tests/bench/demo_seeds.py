@@ -2,20 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """make demo-seeds: is the distilled student better than the supervised one beyond the seeds' spread, and the pruned start
 better than a random one? Three arms on the demo's shards at equal tokens, three seeds; the learning rate of each arm is the
-best of three by KL to the teacher on the validation split (seed 1). Every finished run is kept, so the script goes on where
-it was stopped. Writes build/demo/seeds/results.json and the table of docs/results.md to stdout (and --write replaces it).
-usage: demo_seeds.py [--tokens 16K] [--write]"""
+best of three around where it is best, by KL to the teacher on the validation split (seed 1). Every finished run is kept, so the script goes on where
+it was stopped. Writes DEMO/seeds-TOKENS/results.json and the table of docs/results.md to stdout (and --write replaces it).
+usage: demo_seeds.py [--tokens 16K] [--write]; DEMO: folder that tools/demo.sh filled (build/demo-seeds)"""
 import argparse, json, os, statistics, subprocess, sys
 ap = argparse.ArgumentParser()
 ap.add_argument('--tokens', default=os.environ.get('TOKENS') or '16K')
 ap.add_argument('--write', action='store_true')
 A = ap.parse_args()
-demo, retort = 'build/demo', 'build/gcc/retort'
+demo, retort = os.environ.get('DEMO') or 'build/demo-seeds', os.environ.get('RETORT') or 'build/gcc/retort'
 cache = os.environ.get('RETORT_CACHE', 'build/cache')
 teacher = f'{cache}/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
-out = f'{demo}/seeds'
+out = f'{demo}/seeds-{A.tokens}'
 os.makedirs(out, exist_ok=True)
-RATES, SEEDS = ['2e-4', '5e-4', '1e-3'], [1, 2, 3]
+SEEDS = [1, 2, 3]
+RATES = {'distilled': ['2e-4', '5e-4', '1e-3'], 'supervised': ['1e-4', '2e-4', '5e-4'], 'random start': ['5e-4', '1e-3', '2e-3']}
 ARMS = {'distilled': ('pruned', 'topk'), 'supervised': ('pruned', 'ce'), 'random start': ('random', 'topk')}
 
 def run(*args, **kw):
@@ -44,10 +45,10 @@ def measure(folders, data, *more):
 
 best, trials = {}, {}
 for arm in ARMS:
-    runs = [train(arm, r, 1) for r in RATES]
+    runs = [train(arm, r, 1) for r in RATES[arm]]
     kl = [row['kl'] for row in measure(runs, 'valid-answers')]
-    best[arm] = RATES[kl.index(min(kl))]
-    trials[arm] = dict(zip(RATES, kl))
+    best[arm] = RATES[arm][kl.index(min(kl))]
+    trials[arm] = dict(zip(RATES[arm], kl))
 rows = {}
 for arm in ARMS:
     rows[arm] = measure([train(arm, best[arm], s) for s in SEEDS], 'test-answers', '--text', f'{demo}/shards/test-text')
