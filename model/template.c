@@ -1,22 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Chat templates: finding the row, rendering, tokens with the assistant's mask. The rows stand in template_rows.c. */
+ * Chat templates: finding the row, rendering, tokens with the assistant's mask. The rows stand in template_NAME.c and templates.def. */
 #include "template.h"
 #include "hash.h"
 #include "opt.h"
 #include "template_impl.h"
 
-#define NAMES "smollm2, chatml, qwen2_5, llama3, mistral"
+static const struct chat_template *const table[] = {
+#define TEMPLATE(name) &template_##name,
+#include "templates.def"
+#undef TEMPLATE
+};
+enum { TEMPLATES = sizeof table / sizeof *table };
+static const char names[] =
+#define TEMPLATE(name) ", " #name
+#include "templates.def"
+#undef TEMPLATE
+    ;
+#define NAMES (names + 2)
 
 static const struct chat_template *by_name(const char *name) {
-  const struct chat_template *row = template_table;
-  while (row->name && strcmp(row->name, name) != 0) row++;
-  return row->name ? row : NULL;
+  for (int k = 0; k < TEMPLATES; k++)
+    if (strcmp(table[k]->name, name) == 0) return table[k];
+  return NULL;
 }
 
 static const struct chat_template *by_hash(uint64_t h) {
-  for (const struct chat_template *row = template_table; row->name; row++)
-    for (int i = 0; i < 4 && row->hash[i]; i++)
-      if (row->hash[i] == h) return row;
+  for (int k = 0; k < TEMPLATES; k++)
+    for (int i = 0; i < 4 && table[k]->hash[i]; i++)
+      if (table[k]->hash[i] == h) return table[k];
   return NULL;
 }
 
