@@ -132,6 +132,7 @@ static CURLcode set_call(struct slot *s, const struct http_call *c)
   SET(CURLOPT_URL, c->url);
   SET(CURLOPT_HTTPHEADER, s->headers);
   SET(CURLOPT_FOLLOWLOCATION, (long)c->follow);
+  SET(CURLOPT_FRESH_CONNECT, (long)c->fresh);
   if (c->body.p != NULL) {
     SET(CURLOPT_POST, 1L);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body.n);

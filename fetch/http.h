@@ -24,6 +24,7 @@ struct http_call {
   const char *const *header; /* ends with NULL; may be NULL */
   struct span body;          /* POST when body.p is not NULL, else GET */
   int follow;                /* follow redirects (only ever set for requests without a key and a body) */
+  int fresh;                 /* a connection of its own: on a kept one curl repeats a request whose connection closed, unasked */
   /* filled: */
   struct buf reply;          /* buf_free by the caller */
   long status;               /* 0 when no answer came */

@@ -23,6 +23,7 @@ struct teacher_options { /* option group TEACHER_OPTION_ROWS of fetch/teacher_op
   const char *chat_template, *ca_file;
   struct opt_list stop;
   const char *request;         /* JSON object: further members of every request to a server, or NULL */
+  int64_t batch_size;          /* requests in one batch of the Batch API */
   int64_t logprobs, choices;   /* alternatives a token, 0 = off; answers a request where a stage wants several (`n`) */
   int64_t batch, concurrency, max_tokens, retries, seed, top_k;
   double temperature, top_p, min_p, repetition_penalty, timeout_s, outage_s;

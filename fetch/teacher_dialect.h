@@ -39,6 +39,9 @@ struct dialect {
   /* Journal form -> answer (arena memory), usage included. STATUS_DATA when it is malformed. */
   enum status (*parse)(const struct teacher *t, struct span answer, const struct question *q, struct arena *a, struct answer *out, struct err *e);
   enum status (*run)(struct teacher *t, struct err *e);
+  /* After the last question of a run (of the whole mix, for a member): sends what was gathered. STATUS_STOPPED while answers are
+   * still to come. NULL when there is nothing to do. */
+  enum status (*flush)(struct teacher *t, struct err *e);
   int choices;                      /* its requests take several answers (`n`), its parse knows q->choice */
   int unrecorded;                   /* writes no note of itself: replay, and the mix, whose members do */
 };
@@ -56,7 +59,9 @@ struct teacher {
   struct span request;           /* members of --request, each with a comma in front */
   const char *terms;
   struct terms_subject subject;
-  void *state;                   /* the dialect's own */
+  void *state, *outer;           /* the dialect's own; of one that stands on another (batch): of the outer one */
+  int in_mix;                    /* its flush is the mix's business */
+  int deferred;                  /* 1: an answer that is still to come stands in front, so nothing behind it can be passed on */
   uint64_t asked, from_book;
   /* one run: */
   question_next next;
@@ -84,6 +89,8 @@ MUST_USE enum status teacher_answered(struct teacher *t, struct ask *ask, struct
 /* The same in two steps, for those who need the parsed answer (ask->out) to write meta. */
 MUST_USE enum status teacher_take(struct teacher *t, struct ask *ask, struct span answer, struct err *e);
 MUST_USE enum status teacher_keep(struct teacher *t, struct ask *ask, struct span meta, struct err *e);
+/* Its answer comes in a later run (a batch): the stage gets it as failed with STATUS_STOPPED, and so it gets all that stand behind. */
+void teacher_deferred(struct teacher *t, struct ask *ask);
 void teacher_failed(struct teacher *t, struct ask *ask, enum status why, const char *reason);
 /* 1 when a pull would read input: worth waking up for. */
 int teacher_wants_input(const struct teacher *t);
@@ -98,10 +105,11 @@ MUST_USE enum status teacher_put_sampling(const struct sampling *s, struct buf *
  * max_tokens. */
 MUST_USE enum status teacher_put_parameters(const struct sampling *s, const char *limit, struct buf *out, struct err *e);
 
+const struct dialect *dialect_of(const char *spec); /* by its prefix */
 const struct dialect *dialect_named(const char *name); /* NULL when there is none */
 /* One teacher of the list, with its own key and terms, behind the gate. */
 MUST_USE enum status teacher_open_one(const struct teacher_options *o, size_t which, struct book *book, const char *accept_terms,
                                       struct teacher **out, struct err *e);
 
-extern const struct dialect dialect_openai, dialect_anthropic, dialect_completions, dialect_vllm, dialect_embeddings, dialect_local, dialect_replay, dialect_mix;
+extern const struct dialect dialect_openai, dialect_anthropic, dialect_completions, dialect_vllm, dialect_embeddings, dialect_batch, dialect_local, dialect_replay, dialect_mix;
 #endif

@@ -73,6 +73,7 @@ static enum status mix_open(struct teacher *t, struct err *e)
   m->n = 0;
   for (size_t i = 0; i < t->o.teachers.n; i++) {
     TRY(teacher_open_one(&t->o, i, t->book, t->accept_terms, &m->member[i], e));
+    m->member[i]->in_mix = 1;
     m->n++;
     for (size_t k = 0; k < i; k++) {
       if (m->member[i]->label && m->member[k]->label && strcmp(m->member[i]->label, m->member[k]->label) == 0) {
@@ -214,6 +215,14 @@ static enum status pass_on(struct mix *m, struct mix_slot *s, struct err *e)
   s->pick = 0;
   TRY(m->mode->choose(m, s, e));
   for (size_t k = 0; k < m->n; k++) {
+    t->deferred |= (s->pick >> k & 1) && s->answer[k].failed == STATUS_STOPPED;
+  }
+  if (t->deferred) { /* its answer, or one before it, comes in a later run */
+    struct answer later = { .failed = STATUS_STOPPED, .reason = "waits for a batch", .finish = "" };
+    st = t->done(t->ctx, &s->q, &later, e);
+    goto out;
+  }
+  for (size_t k = 0; k < m->n; k++) {
     parts += s->pick >> k & 1;
   }
   if (parts == 0) {
@@ -256,10 +265,26 @@ out:
   return st;
 }
 
+/* Every member submits before the run ends, whichever has something to wait for. */
+static enum status mix_flush(struct teacher *t, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct mix *m = t->state;
+  for (size_t i = 0; i < m->n; i++) {
+    struct err own = { 0 };
+    enum status one = m->member[i]->d->flush ? m->member[i]->d->flush(m->member[i], &own) : STATUS_OK;
+    if (one != STATUS_OK && (st == STATUS_OK || st == STATUS_STOPPED)) {
+      st = err_set(e, one, "%s", own.msg);
+    }
+  }
+  return st;
+}
+
 const struct dialect dialect_mix = {
   .name = "mix",
   .open = mix_open,
   .close = mix_close,
   .run = mix_run,
+  .flush = mix_flush,
   .unrecorded = 1,
 };

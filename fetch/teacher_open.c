@@ -5,10 +5,10 @@
 #include "log.h"
 #include "teacher_answer.h"
 
-static const struct dialect *const dialects[] = { &dialect_anthropic, &dialect_openai, &dialect_completions, &dialect_vllm, &dialect_embeddings,
+static const struct dialect *const dialects[] = { &dialect_anthropic, &dialect_openai, &dialect_completions, &dialect_vllm, &dialect_embeddings, &dialect_batch,
                                                   &dialect_replay, &dialect_local, NULL };
 
-static const struct dialect *dialect_of(const char *spec)
+const struct dialect *dialect_of(const char *spec)
 {
   const struct dialect *const *d = dialects;
   while (*d != NULL && !(*d)->matches(spec)) {
@@ -54,7 +54,7 @@ static enum status note_teacher(struct teacher *t, struct err *e)
 {
   enum status st = STATUS_OK;
   struct buf b = { 0 };
-  const struct { const char *key, *value; } rows[] = { { "dialect", t->d->name }, { "name", t->name }, { "identity", t->identity },
+  const struct { const char *key, *value; } rows[] = { { "dialect", t->body_of->name }, { "name", t->name }, { "identity", t->identity },
                                                        { "model", t->model }, { "template", t->template_name }, { "terms", t->terms } };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     if (rows[i].value != NULL) {

@@ -5,7 +5,7 @@
 #define FETCH_TEACHER_OPTIONS_H
 #include "opt.h"
 #define TEACHER_OPTION_ROWS(stru, f, dflt_temperature, range_temperature, dflt_max_tokens, range_max_tokens) \
-  OPT_ROW(stru, f.teachers, "teacher", 't', OPT_LIST, NULL, NULL, "T", "GGUF file, Hugging Face folder, run folder, replay:BOOK or http(s)://host/v1#model (chat; other dialects: anthropic:http..., completions:http..., vllm:http..., embeddings:http...); several, as LABEL=T, with --mix"), \
+  OPT_ROW(stru, f.teachers, "teacher", 't', OPT_LIST, NULL, NULL, "T", "GGUF file, Hugging Face folder, run folder, replay:BOOK or http(s)://host/v1#model (chat; other dialects: anthropic:http..., completions:http..., vllm:http..., embeddings:http...; batch:http... submits a batch); several, as LABEL=T, with --mix"), \
   OPT_ROW(stru, f.mix, "mix", 0, OPT_STR, NULL, NULL, "HOW", "several teachers: all, vote, route:FIELD, cascade:SCORE:MIN or weights:A,B"), \
   OPT_ROW(stru, f.stated_terms, "teacher-terms", 0, OPT_LIST, NULL, NULL, "ID", "licence or terms of the teacher, such as apache-2.0; LABEL=ID for one of several"), \
   OPT_ROW(stru, f.temperature, "temperature", 0, OPT_NUM, dflt_temperature, range_temperature, "X", "sampling temperature; 0 takes the likeliest token, -1 is as the recipe says"), \
@@ -21,6 +21,7 @@
   OPT_ROW(stru, f.request, "request", 0, OPT_STR, NULL, NULL, "JSON", "further members of every request to a server, such as {\"reasoning_effort\":\"low\"}"), \
   OPT_ROW(stru, f.chat_template, "chat-template", 0, OPT_STR, NULL, NULL, "NAME", "chat template of a local teacher when it is not recognised, and of completions teachers"), \
   OPT_ROW(stru, f.batch, "batch", 0, OPT_INT, "16", "1..64", "N", "questions a local teacher works on at once (never changes an answer)"), \
+  OPT_ROW(stru, f.batch_size, "batch-size", 0, OPT_INT, "50000", "1..50000", "N", "most requests in one batch of a batch: teacher"), \
   OPT_ROW(stru, f.concurrency, "concurrency", 0, OPT_INT, "16", "1..4096", "N", "requests in flight to a server"), \
   OPT_ROW(stru, f.retries, "retries", 0, OPT_INT, "8", "0..1000", "N", "further attempts for a question after a transient failure"), \
   OPT_ROW(stru, f.timeout_s, "timeout", 0, OPT_NUM, "600", "0.1..86400", "SECONDS", "time limit of one request"), \

@@ -468,6 +468,15 @@ void teacher_failed(struct teacher *t, struct ask *k, enum status why, const cha
   }
 }
 
+#define WAITS_FOR_A_BATCH "waits for a batch"
+
+void teacher_deferred(struct teacher *t, struct ask *k)
+{
+  k->out = (struct answer){ .failed = STATUS_STOPPED, .reason = WAITS_FOR_A_BATCH, .finish = "" };
+  t->asked--;
+  set_put(t, k);
+}
+
 enum status teacher_turn(struct teacher *t, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -483,6 +492,10 @@ enum status teacher_turn(struct teacher *t, struct err *e)
   }
   while (t->ring_n > 0 && window_at(t, 0)->state == ASK_READY) {
     struct ask *k = window_at(t, 0);
+    t->deferred |= k->out.failed == STATUS_STOPPED;
+    if (t->deferred && !t->in_mix) {
+      k->out = (struct answer){ .failed = STATUS_STOPPED, .reason = WAITS_FOR_A_BATCH, .finish = "" };
+    }
     TRY(t->done(t->ctx, &k->q, &k->out, e));
     out_of_bucket(t, k);
     t->ring_head = (t->ring_head + 1) % t->ring_cap;
@@ -505,6 +518,7 @@ enum status teacher_run(struct teacher *t, question_next next, answer_done done,
   t->ended = t->uncommitted = 0;
   t->ring_n = t->ring_head = 0;
   t->n_elsewhere = 0;
+  t->deferred = 0;
   t->elsewhere_since = t->elsewhere_looked = 0;
   t->hand = t->hand_last = t->put = NULL;
   t->ring_cap = WINDOW_ROWS;
@@ -517,6 +531,7 @@ enum status teacher_run(struct teacher *t, question_next next, answer_done done,
   st = t->d->run(t, e);
   if (st == STATUS_OK) {
     st = teacher_turn(t, e);
+    st = st == STATUS_OK && t->d->flush != NULL && !t->in_mix ? t->d->flush(t, e) : st;
   } else if (t->uncommitted > 0 && book_commit(t->book, &own) != STATUS_OK) { /* what was paid for is kept, whatever went wrong */
     log_error("answers of the last moment could not be kept: %s", own.msg);
   }

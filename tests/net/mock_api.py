@@ -44,11 +44,11 @@ def text_of(content):
     return content if isinstance(content, str) else ''.join(p.get('text', '') if isinstance(p, dict) else str(p) for p in content)
 
 
-def words_for(body, prompt, model):
+def words_for(body, prompt, model, seed=0):
     m = re.search(r'\(\(' + re.escape(model) + r':(.*?)\)\)', prompt, re.S)
     if m:
         return m.group(1)
-    r = random.Random(hashlib.sha256(body).digest())
+    r = random.Random(hashlib.sha256(json.dumps([json.loads(body), seed], sort_keys=True).encode()).digest())
     return ' '.join(r.choice(WORDS) for _ in range(r.randint(5, 20)))
 
 
@@ -101,7 +101,7 @@ def chat(body, req, headers):
     prompt = text_of(msgs[-1].get('content'))
     choices = []
     for i in range(req.get('n', 1)):
-        said = words_for(body + (b'%d' % i if i else b''), prompt, req['model'])
+        said = words_for(body, prompt, req['model'], i)
         m, finish = {'role': 'assistant', 'content': said, 'refusal': None}, 'stop'
         if '((tool))' in prompt and req.get('tools'):
             m, finish = {'role': 'assistant', 'content': None, 'tool_calls': [{'id': 'call_1', 'type': 'function', 'function': {
@@ -125,7 +125,7 @@ def chat(body, req, headers):
                 'top_logprobs': [{'token': t if x == 0 else f'alt{x}', 'logprob': -0.5 * (j + 1) - x, 'bytes': None} for x in range(k)]} for j, t in enumerate(toks)]}
         choices.append(c)
     return {'id': 'chatcmpl-1', 'object': 'chat.completion', 'created': 1, 'model': req['model'], 'choices': choices,
-            'usage': {'prompt_tokens': len(body) // 4, 'completion_tokens': 10, 'total_tokens': len(body) // 4 + 10}}
+            'usage': {'prompt_tokens': len(prompt), 'completion_tokens': 10, 'total_tokens': len(prompt) + 10}}
 
 
 def completions(body, req, headers):
@@ -382,16 +382,19 @@ class Handler(BaseHTTPRequestHandler):
                 req = json.loads(body)
                 need(isinstance(req, dict), 'not an object')
                 if path == '/v1/batches':
-                    made = create(req)
-                    if CONTROL['create'] == 'lose':  # made, but the answer never arrives
-                        self.connection.close()
-                        return None
-                    return self.send(200, made)
-                need(path in DIALECTS, f'Invalid URL (POST {path})', 404)
+                    out = create(req)
+                need(path in DIALECTS or path == '/v1/batches', f'Invalid URL (POST {path})', 404)
                 h = hashlib.sha256(path.encode() + body).hexdigest()
                 turn = SEEN.get(h, 0)
                 SEEN[h] = turn + 1
-                out = DIALECTS[path](body, req, self.headers)
+                out = out if path == '/v1/batches' else DIALECTS[path](body, req, self.headers)
+            if path == '/v1/batches':
+                if CONTROL['create'] == 'hang':
+                    time.sleep(30)
+                if CONTROL['create'] != 'ok':  # made, but the answer never arrives
+                    self.close_connection = True
+                    return self.connection.shutdown(2)
+                return self.send(200, out)
             fault = SEQUENCE[turn] if turn < len(SEQUENCE) else None
             if fault:
                 S['faults'][fault] = S['faults'].get(fault, 0) + 1
