@@ -59,6 +59,11 @@ host_only=" exp_span rows loss_rows "
 for row in $(sed -n 's/^  [a-z][^(]*(\*\([a-z_]*\))(.*/\1/p' <(sed -n '/^struct kernels {/,/^};/p' kernels/kernel.h)); do
   [[ $host_only == *" $row "* ]] || grep -q "ROW($row);" kernels/cuda/cuda_table.cu || complain "kernels/kernel.h has the row $row, kernels/cuda/cuda_table.cu has not"
 done
+# And a test that calls it (tests/cuda); what every test uses, and what is tested through the loss driver, is named here.
+everywhere=" block_new block_free failed lane loss_rows "
+for row in $(sed -n 's/.*ROW(\([a-z_]*\));.*/\1/p' kernels/cuda/cuda_table.cu); do
+  [[ $everywhere == *" $row "* ]] || grep -q "K->$row\b" tests/cuda/*.[ch] || complain "kernels/cuda/cuda_table.cu has the row $row, no test in tests/cuda calls it"
+done
 for s in $(sed -n 's/^STAGE(\([a-z]*\))$/\1/p' core/stages.def); do
   grep -q "retort $s\|\`$s\`" README.md 2>/dev/null || complain "README.md does not mention stage $s"
 done
