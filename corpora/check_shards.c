@@ -7,6 +7,7 @@
 #include "hash.h"
 #include "json.h"
 #include "shard.h"
+#include "shard_file.h"
 
 #define SHIFT_MIN 64        /* targets that are needed before a shift is claimed */
 
@@ -29,6 +30,37 @@ static int is(const char *path) {
 }
 
 /* ---- files ---- */
+/* The frames give the manifest's Merkle root. */
+static enum status check_merkle(struct checker *k, const char *name, const char *full, const char *stated, struct err *e) {
+  enum status st;
+  struct file_map m = { 0 };
+  struct rtz_frame *frame = NULL;
+  struct buf leaves = { 0 };
+  struct err why = { STATUS_OK, "" };
+  unsigned char leaf[32], root[32];
+  char hex[65];
+  uint64_t n = 0;
+  if (!stated) return STATUS_OK; /* version 1 */
+  TRY(file_map_open(full, &m, e));
+  st = rtz_index(m.p, m.bytes, NULL, 1, &frame, &n, &why);
+  if (st != STATUS_OK) {
+    st = check_failed(k, st, &why, e);
+    goto out;
+  }
+  for (uint64_t i = 0; i < n; i++) {
+    TRY(merkle_leaf(m.p + frame[i].offset, frame[i].comp_bytes, leaf, e));
+    TRY(buf_put(&leaves, leaf, 32, e));
+  }
+  merkle_root((unsigned char *)leaves.p, n, root);
+  hash_hex(root, 32, hex);
+  if (strcmp(hex, stated) != 0) st = check_find(k, STATUS_CHECKSUM, e, "'%s' does not match the manifest's Merkle root", name);
+out:
+  mem_free(frame);
+  file_map_close(&m);
+  buf_free(&leaves);
+  return st;
+}
+
 static enum status check_files(struct checker *k, const struct shard_reader *r, const char *path, struct err *e) {
   enum status st;
   struct json *files = NULL;
@@ -50,6 +82,8 @@ static enum status check_files(struct checker *k, const struct shard_reader *r, 
     hash_hex(sha, 32, hex);
     if (strcmp(hex, json_cstr(json_get(json_at(files, i), "sha256"), "")) != 0)
       TRY(check_find(k, STATUS_CHECKSUM, e, "'%s' does not match the manifest's SHA-256", name));
+    else
+      TRY(check_merkle(k, name, full, json_cstr(json_get(json_at(files, i), "merkle"), NULL), e));
   }
   TRY(folder_list(path, k->a, &names, &n, e));
   for (size_t i = 0; i < n; i++) {

@@ -4,6 +4,7 @@
 #include "shard.h"
 #include "file.h"
 #include "hash.h"
+#include "pool.h"
 #include "rng.h"
 #include "shard_block.h"
 #include "shard_file.h"
@@ -11,10 +12,13 @@
 #include "shard_resume.h"
 #include <unistd.h>
 
-#define FRAME_BYTES ((uint64_t)256 << 10)
+#define FRAME_BYTES ((uint64_t)4 << 20)          /* of tokens alone: repeated text is found over the whole of it */
+#define FRAME_BYTES_TARGETS ((uint64_t)256 << 10) /* targets do not repeat, and a killed run loses what is not written */
+#define QUEUE 16                                  /* blocks compressed at the same time, at most */
 #define FILE_BYTES ((uint64_t)256 << 20)
 #define CACHE_BYTES ((uint64_t)64 << 20)
 #define CACHE_SLOTS 256
+#define AHEAD 16 /* blocks unpacked at the same time, at most */
 #define STEP_FIRST 0.02 /* of top-k log-probabilities, nats: 1.3e-4 nat of divergence at k = 50 (tests/bench/targets.sh) */
 #define STEP_MOST 0.1
 
@@ -24,7 +28,15 @@ struct shard_writer {
   struct arena *a;
   char *tmp;
   struct block_writer block;
-  struct buf raw;
+  struct queued {
+    struct buf raw;
+    struct rtz_packed packed;
+    uint64_t first;
+    uint32_t n;
+    enum status st;
+    struct err why;
+  } queue[QUEUE];
+  int n_queued, queue_full;
   struct rtz_writer *file;
   struct manifest_file *done;
   size_t n_done, cap_done;
@@ -47,7 +59,9 @@ enum status shard_writer_new(const struct shard_writer_options *o, struct shard_
   if (!w) return err_nomem(e, sizeof *w);
   w->o = *o;
   w->lock_fd = -1;
-  w->o.frame_bytes = o->frame_bytes ? o->frame_bytes : FRAME_BYTES;
+  int targets = o->top_k > 0 || o->hidden > 0 || o->draws > 0;
+  w->o.frame_bytes = o->frame_bytes ? o->frame_bytes : targets ? FRAME_BYTES_TARGETS : FRAME_BYTES;
+  w->queue_full = targets ? 1 : pool_threads() < QUEUE ? pool_threads() : QUEUE;
   w->o.file_bytes = o->file_bytes ? o->file_bytes : FILE_BYTES;
   w->o.level = o->level ? o->level : 3;
   w->block.shape = (struct block_shape){ o->context, o->vocab, o->top_k, o->hidden, o->draws };
@@ -101,20 +115,44 @@ static enum status finish_file(struct shard_writer *w, struct err *e) {
   return STATUS_OK;
 }
 
+static void pack_one(void *ctx, int i, int worker) {
+  struct shard_writer *w = ctx;
+  struct queued *q = &w->queue[i];
+  (void)worker;
+  q->st = rtz_pack(&q->packed, w->o.level, q->raw.p, q->raw.n, q->first, q->n, &q->why);
+}
+
+/* Compresses what is queued on all threads and writes it in order. */
+static enum status flush_queue(struct shard_writer *w, struct err *e) {
+  enum status st = STATUS_OK;
+  pool_run(w->n_queued, pack_one, w);
+  for (int i = 0; i < w->n_queued; i++) {
+    if (w->queue[i].st != STATUS_OK) {
+      if (e) *e = w->queue[i].why;
+      return err_prefix(e, "'%s'", w->o.folder);
+    }
+    if (!w->file) {
+      char *path = arena_printf(w->a, "%s/data-%05zu.rtz", w->tmp, w->n_done);
+      if (!path) return err_nomem(e, strlen(w->tmp) + 16);
+      TRY(rtz_writer_new(path, &w->file, e));
+    }
+    TRY(rtz_put(w->file, &w->queue[i].packed, e));
+    if (rtz_bytes(w->file) >= w->o.file_bytes) TRY(finish_file(w, e));
+  }
+  w->n_queued = 0;
+out:
+  return st;
+}
+
 static enum status flush_block(struct shard_writer *w, struct err *e) {
   enum status st = STATUS_OK;
   if (w->block.n_samples == 0) return st;
-  if (!w->file) {
-    char *path = arena_printf(w->a, "%s/data-%05zu.rtz", w->tmp, w->n_done);
-    if (!path) return err_nomem(e, strlen(w->tmp) + 16);
-    TRY(rtz_writer_new(path, w->o.level, &w->file, e));
-  }
-  uint64_t first = w->block.first_sample;
-  uint32_t n = w->block.n_samples;
-  buf_clear(&w->raw);
-  TRY(block_finish(&w->block, &w->raw, e));
-  TRY(rtz_write(w->file, w->raw.p, w->raw.n, first, n, e));
-  if (rtz_bytes(w->file) >= w->o.file_bytes) TRY(finish_file(w, e));
+  struct queued *q = &w->queue[w->n_queued];
+  q->first = w->block.first_sample;
+  q->n = w->block.n_samples;
+  buf_clear(&q->raw);
+  TRY(block_finish(&w->block, &q->raw, e));
+  if (++w->n_queued == w->queue_full) TRY(flush_queue(w, e));
 out:
   return st;
 }
@@ -153,6 +191,7 @@ enum status shard_writer_commit(struct shard_writer *w, struct span extra, struc
   struct buf text = { 0 };
   struct file_atomic f = { 0 };
   TRY(flush_block(w, e));
+  TRY(flush_queue(w, e));
   TRY(finish_file(w, e));
   struct manifest m = { .info = w->info, .file = w->done, .n_files = w->n_done };
   TRY(manifest_write(&m, extra, &text, e));
@@ -197,7 +236,10 @@ void shard_writer_free(struct shard_writer *w) {
   mem_free(w->tmp);
   mem_free(w->done);
   block_writer_free(&w->block);
-  buf_free(&w->raw);
+  for (int i = 0; i < QUEUE; i++) {
+    buf_free(&w->queue[i].raw);
+    rtz_packed_free(&w->queue[i].packed);
+  }
   arena_free(w->a);
   mem_free(w);
 }
@@ -208,6 +250,10 @@ struct cached {
   uint64_t used;
   struct buf raw;
   struct block block;
+  const struct open_file *from; /* while it is loaded */
+  const struct rtz_frame *at;
+  enum status st;
+  struct err why;
 };
 struct open_file {
   struct file_map map;
@@ -224,6 +270,10 @@ struct shard_reader {
   const char *folder;
   struct cached cache[CACHE_SLOTS];
   uint64_t clock, cache_bytes;
+  int64_t last; /* frame that was missing last: the next one missing means that somebody reads on */
+  struct buf spare[AHEAD]; /* memory of blocks that left: fresh pages cost as much as unpacking into them */
+  struct cached *loading[AHEAD];
+  int n_loading;
 };
 
 static enum status open_data(struct shard_reader *r, size_t i, uint64_t *frame0, uint64_t *sample0, struct err *e) {
@@ -257,6 +307,7 @@ enum status shard_open(const char *folder, struct shard_reader **out, struct err
   *out = NULL;
   struct shard_reader *r = mem_calloc(1, sizeof *r);
   if (!r) return err_nomem(e, sizeof *r);
+  r->last = -1;
   if ((r->a = arena_new(0)) == NULL || (r->folder = keep(r->a, folder)) == NULL) {
     st = err_nomem(e, 0);
     goto out;
@@ -301,6 +352,7 @@ void shard_close(struct shard_reader *r) {
     block_free(&r->cache[c].block);
     buf_free(&r->cache[c].raw);
   }
+  for (int i = 0; i < AHEAD; i++) buf_free(&r->spare[i]);
   buf_free(&r->text);
   arena_free(r->a);
   mem_free(r);
@@ -311,58 +363,39 @@ const struct shard_info *shard_info(const struct shard_reader *r) { return &r->m
 struct span shard_manifest_member(const struct shard_reader *r, const char *key) { return record_get(&r->m.members, key); }
 
 static void evict(struct shard_reader *r, struct cached *c) {
-  r->cache_bytes -= c->raw.n;
+  r->cache_bytes -= c->at ? c->at->raw_bytes : 0;
   block_free(&c->block);
+  for (int i = 0; i < AHEAD && c->raw.p; i++)
+    if (!r->spare[i].p) {
+      r->spare[i] = c->raw;
+      c->raw = (struct buf){ 0 };
+    }
   buf_free(&c->raw);
   *c = (struct cached){ 0 };
 }
 
-/* The block of a frame, from the cache or read and checked. Least recently used blocks leave above CACHE_BYTES. */
-static enum status get_block(struct shard_reader *r, const struct open_file *f, const struct rtz_frame *frame, int64_t number,
-                             struct block **out, struct err *e) {
-  struct cached *slot = NULL;
-  for (int c = 0; c < CACHE_SLOTS; c++) {
-    struct cached *k = &r->cache[c];
-    if (k->frame == number + 1) {
-      k->used = ++r->clock;
-      *out = &k->block;
-      return STATUS_OK;
-    }
-    if (!slot || k->used < slot->used) slot = k;
-  }
-  while (r->cache_bytes + frame->raw_bytes > CACHE_BYTES) {
-    struct cached *old = NULL;
-    for (int c = 0; c < CACHE_SLOTS; c++)
-      if (r->cache[c].frame && (!old || r->cache[c].used < old->used)) old = &r->cache[c];
-    if (!old) break;
-    evict(r, old);
-    slot = old;
-  }
-  if (slot->frame) evict(r, slot);
-  enum status st;
-  TRY(rtz_read(f->map.p, frame, 1, &slot->raw, e));
-  TRY(block_parse((const unsigned char *)slot->raw.p, slot->raw.n, &r->shape, 1, &slot->block, e));
-  if (slot->block.n_samples != frame->n_samples || slot->block.first_sample != frame->first_sample) {
-    st = err_set(e, STATUS_DATA, "block holds samples %llu+%u, its index says %llu+%u", (unsigned long long)slot->block.first_sample,
-                 slot->block.n_samples, (unsigned long long)frame->first_sample, frame->n_samples);
-    goto out;
-  }
-  r->cache_bytes += slot->raw.n;
-  slot->frame = number + 1;
-  slot->used = ++r->clock;
-  *out = &slot->block;
-out:
-  if (st != STATUS_OK) {
-    block_free(&slot->block);
-    buf_free(&slot->raw);
-    *slot = (struct cached){ 0 };
-  }
-  return st;
+static struct cached *find_cached(struct shard_reader *r, int64_t number) {
+  for (int c = 0; c < CACHE_SLOTS; c++)
+    if (r->cache[c].frame == number + 1) return &r->cache[c];
+  return NULL;
 }
 
-enum status shard_read(struct shard_reader *r, int64_t i, struct arena *a, struct sample *s, struct err *e) {
-  if (i < 0 || i >= r->m.info.n_samples)
-    return err_set(e, STATUS_DATA, "'%s': sample %lld of %lld", r->folder, (long long)i, (long long)r->m.info.n_samples);
+/* A free slot for `bytes` more; least recently used blocks leave above CACHE_BYTES. */
+static struct cached *free_slot(struct shard_reader *r, uint64_t bytes) {
+  for (;;) {
+    struct cached *slot = NULL, *old = NULL;
+    for (int c = 0; c < CACHE_SLOTS; c++) {
+      struct cached *k = &r->cache[c];
+      if (!k->frame) slot = k;
+      else if (!old || k->used < old->used) old = k;
+    }
+    if (slot && (r->cache_bytes + bytes <= CACHE_BYTES || !old)) return slot;
+    evict(r, old);
+  }
+}
+
+/* Which frame holds sample i; its global number. */
+static int64_t locate(const struct shard_reader *r, int64_t i, const struct open_file **file, const struct rtz_frame **frame) {
   size_t f = 0, top = r->m.n_files;
   while (top - f > 1) { /* last file whose first sample is at most i */
     size_t mid = (f + top) / 2;
@@ -376,8 +409,109 @@ enum status shard_read(struct shard_reader *r, int64_t i, struct arena *a, struc
     if (o->frame[mid].first_sample <= (uint64_t)i) k = mid;
     else end = mid;
   }
+  *file = o;
+  *frame = &o->frame[k];
+  return (int64_t)(o->first_frame + k);
+}
+
+static enum status load(struct shard_reader *r, struct cached *c, struct err *e) {
+  enum status st;
+  TRY(rtz_read(c->from->map.p, c->at, 1, &c->raw, e));
+  TRY(block_parse((const unsigned char *)c->raw.p, c->raw.n, &r->shape, 1, &c->block, e));
+  if (c->block.n_samples != c->at->n_samples || c->block.first_sample != c->at->first_sample)
+    st = err_set(e, STATUS_DATA, "block holds samples %llu+%u, its index says %llu+%u", (unsigned long long)c->block.first_sample,
+                 c->block.n_samples, (unsigned long long)c->at->first_sample, c->at->n_samples);
+out:
+  return st;
+}
+
+static void load_one(void *ctx, int i, int worker) {
+  struct shard_reader *r = ctx;
+  struct cached *c = r->loading[i];
+  (void)worker;
+  c->st = load(r, c, &c->why);
+}
+
+/* A slot for the frame; it is unpacked by load_all. */
+static void want(struct shard_reader *r, const struct open_file *f, const struct rtz_frame *frame, int64_t number) {
+  struct cached *c = free_slot(r, frame->raw_bytes);
+  c->frame = number + 1;
+  c->used = ++r->clock;
+  c->from = f;
+  c->at = frame;
+  for (int i = 0; i < AHEAD && !c->raw.p; i++) {
+    c->raw = r->spare[i];
+    r->spare[i] = (struct buf){ 0 };
+  }
+  r->cache_bytes += frame->raw_bytes;
+  r->loading[r->n_loading++] = c;
+}
+
+/* On all threads. What cannot be unpacked leaves the cache again; it is an error only for the frame that was asked for. */
+static enum status load_all(struct shard_reader *r, int64_t asked, struct err *e) {
+  enum status st = STATUS_OK;
+  pool_run(r->n_loading, load_one, r);
+  for (int i = 0; i < r->n_loading; i++) {
+    struct cached *c = r->loading[i];
+    if (c->st == STATUS_OK) continue;
+    if (c->frame == asked + 1) {
+      st = c->st;
+      if (e) *e = c->why;
+    }
+    evict(r, c);
+  }
+  r->n_loading = 0;
+  return st;
+}
+
+/* The block of a frame, from the cache or read and checked; somebody who reads on gets the next ones unpacked beside it. */
+static enum status get_block(struct shard_reader *r, const struct open_file *f, const struct rtz_frame *frame, int64_t number,
+                             struct block **out, struct err *e) {
+  struct cached *c = find_cached(r, number);
+  if (!c) {
+    uint64_t bytes = frame->raw_bytes;
+    int most = pool_threads() < AHEAD ? pool_threads() : AHEAD, on = number == r->last + 1;
+    for (int k = 0; on && k < CACHE_SLOTS; k++) /* somebody who reads on does not come back */
+      if (r->cache[k].frame && r->cache[k].frame <= number) evict(r, &r->cache[k]);
+    want(r, f, frame, number);
+    for (uint64_t k = (uint64_t)number - f->first_frame + 1; on && k < f->n_frames && r->n_loading < most; k++) {
+      bytes += f->frame[k].raw_bytes;
+      if (bytes > CACHE_BYTES / 2 || find_cached(r, (int64_t)(f->first_frame + k))) break;
+      want(r, f, &f->frame[k], (int64_t)(f->first_frame + k));
+    }
+    r->last = r->loading[r->n_loading - 1]->frame - 1;
+    enum status st = load_all(r, number, e);
+    if (st != STATUS_OK) return st;
+    c = find_cached(r, number);
+  }
+  c->used = ++r->clock;
+  *out = &c->block;
+  return STATUS_OK;
+}
+
+enum status shard_ahead(struct shard_reader *r, const int64_t *i, int64_t n, struct err *e) {
+  uint64_t bytes = 0;
+  int most = pool_threads() < AHEAD ? pool_threads() : AHEAD;
+  for (int64_t k = 0; most > 1 && k < n && r->n_loading < most && bytes < CACHE_BYTES / 2; k++) {
+    const struct open_file *f;
+    const struct rtz_frame *frame;
+    if (i[k] < 0 || i[k] >= r->m.info.n_samples) continue;
+    int64_t number = locate(r, i[k], &f, &frame);
+    if (find_cached(r, number)) continue;
+    bytes += frame->raw_bytes;
+    want(r, f, frame, number);
+  }
+  return r->n_loading ? load_all(r, -2, e) : STATUS_OK;
+}
+
+enum status shard_read(struct shard_reader *r, int64_t i, struct arena *a, struct sample *s, struct err *e) {
+  if (i < 0 || i >= r->m.info.n_samples)
+    return err_set(e, STATUS_DATA, "'%s': sample %lld of %lld", r->folder, (long long)i, (long long)r->m.info.n_samples);
+  const struct open_file *o;
+  const struct rtz_frame *frame;
   struct block *b = NULL;
-  enum status st = get_block(r, o, &o->frame[k], (int64_t)(o->first_frame + k), &b, e);
+  int64_t number = locate(r, i, &o, &frame);
+  enum status st = get_block(r, o, frame, number, &b, e);
   if (st == STATUS_OK) st = block_sample(b, (uint32_t)((uint64_t)i - b->first_sample), 1, a, s, e);
   return st == STATUS_OK ? st : err_prefix(e, "'%s': sample %lld", o->path, (long long)i);
 }

@@ -42,6 +42,9 @@ void shard_close(struct shard_reader *r);
 const struct shard_info *shard_info(const struct shard_reader *r);
 /* Sample i in stored order into arena memory. Random access by the seek table. */
 MUST_USE enum status shard_read(struct shard_reader *r, int64_t i, struct arena *a, struct sample *s, struct err *e);
+/* Unpacks the blocks of the samples that will be read next, several at the same time; a damaged one is an error only when it is
+ * read. Somebody who reads sample after sample gets this without asking. Needs pool_setup; the caller's is not running. */
+MUST_USE enum status shard_ahead(struct shard_reader *r, const int64_t *i, int64_t n, struct err *e);
 /* Deterministic order of an epoch: permutation of [0, n_samples) from (seed, epoch). */
 void shard_order(const struct shard_reader *r, uint64_t seed, uint64_t epoch, int64_t *order);
 
@@ -52,7 +55,7 @@ struct shard_writer_options {
   double top_error;        /* top-k log-probabilities: error of at most this, nats; 0 = steps of 0.02 to 0.1 nat, finer the likelier */
   int unchecked;           /* targets are taken without the check of their mass: for tests that plant mistakes */
   struct shard_info info;  /* tokenizer_hash, template_name, teacher, teacher_identity, terms; the counts are filled here */
-  uint64_t frame_bytes;    /* of a block before compression; 0 = 256 KiB. Small frames: fast random access */
+  uint64_t frame_bytes;    /* of a block before compression; 0 = 4 MiB, with targets 256 KiB. Small frames: fast random access */
   uint64_t file_bytes;     /* a new data file begins above this; 0 = 256 MiB */
   int level;               /* zstd; 0 = 3 */
   const char *resume_key;  /* not NULL: work in FOLDER.part, keep it when not committed, and go on from what an interrupted run

@@ -4,6 +4,7 @@
 #include "shard_block.h"
 #include <math.h>
 #include "hash.h"
+#include "shard_bits.h"
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "shards are little endian"
 #endif
@@ -30,15 +31,12 @@ static int has_targets(const struct block_shape *s) { return s->top_k > 0 || s->
 static uint32_t id_bytes_for(int32_t vocab) { return vocab <= 65536 ? 2 : 4; }
 
 enum status sample_targets(struct sample *s, struct arena *a, struct err *e) {
-  int32_t n = 0;
+  int32_t n = 0, *pos = arena_alloc(a, ((size_t)s->n_tok + 1) * sizeof *pos);
+  if (!pos) return err_nomem(e, (size_t)s->n_tok * sizeof *pos);
   for (int32_t d = 0; d < s->n_doc; d++)
-    for (int32_t i = s->doc_start[d] + 1; i < s->doc_start[d + 1]; i++) n += s->mask[i] != 0;
-  s->target_pos = arena_alloc(a, (size_t)(n ? n : 1) * sizeof *s->target_pos);
-  if (!s->target_pos) return err_nomem(e, (size_t)n * sizeof *s->target_pos);
-  s->n_target = 0;
-  for (int32_t d = 0; d < s->n_doc; d++)
-    for (int32_t i = s->doc_start[d] + 1; i < s->doc_start[d + 1]; i++)
-      if (s->mask[i]) s->target_pos[s->n_target++] = i - 1;
+    n += (int32_t)mask_places(s->mask, s->doc_start[d] + 1, s->doc_start[d + 1], pos + n);
+  s->target_pos = pos;
+  s->n_target = n;
   return STATUS_OK;
 }
 
@@ -49,10 +47,10 @@ static enum status check_sample(const struct block_writer *w, const struct sampl
     return err_set(e, STATUS_DATA, "a sample of %d tokens, expected 1 to %d (context)", s->n_tok, h->context);
   if (s->n_doc < 1 || s->doc_start[0] != 0 || s->doc_start[s->n_doc] != s->n_tok)
     return err_set(e, STATUS_DATA, "document bounds do not cover the sample of %d tokens", s->n_tok);
-  int32_t n = 0;
+  int32_t n = 0, ids_fine = ids_below(s->ids, (uint64_t)s->n_tok, h->vocab), look = has_targets(h) || !ids_fine;
   for (int32_t d = 0; d < s->n_doc; d++) {
     if (s->doc_start[d + 1] <= s->doc_start[d]) return err_set(e, STATUS_DATA, "document %d of a sample is empty", d);
-    for (int32_t i = s->doc_start[d]; i < s->doc_start[d + 1]; i++) {
+    for (int32_t i = s->doc_start[d]; look && i < s->doc_start[d + 1]; i++) {
       if (s->ids[i] < 0 || s->ids[i] >= h->vocab)
         return err_set(e, STATUS_DATA, "token id %d in row '%s', expected 0 to %d", s->ids[i], s->row_id[d], h->vocab - 1);
       if (!s->mask[i] || i == s->doc_start[d]) continue;
@@ -72,10 +70,9 @@ static enum status check_sample(const struct block_writer *w, const struct sampl
 
 static enum status put_ids(struct buf *b, const int32_t *id, size_t n, uint32_t width, struct err *e) {
   enum status st = buf_reserve(b, n * width, e);
-  for (size_t i = 0; st == STATUS_OK && i < n; i++) {
-    uint16_t v = (uint16_t)id[i];
-    st = width == 2 ? buf_put(b, &v, 2, e) : buf_put(b, &id[i], 4, e);
-  }
+  if (st != STATUS_OK || width != 2) return st == STATUS_OK ? buf_put(b, id, n * width, e) : st;
+  ids_narrow(id, n, b->p + b->n);
+  b->n += n * width;
   return st;
 }
 
@@ -123,10 +120,13 @@ static enum status put_tokens(struct block_writer *w, const struct sample *s, st
   TRY(buf_put(&w->col[COL_SAMPLE_TOK], &n_tok, 4, e));
   TRY(buf_put(&w->col[COL_SAMPLE_DOC], &n_doc, 4, e));
   TRY(put_ids(&w->col[COL_IDS], s->ids, n_tok, id_bytes_for(w->shape.vocab), e));
-  for (uint32_t i = 0; i < n_tok; i++, w->n_tok++) {
-    if (w->n_tok % 8 == 0) TRY(buf_putc(&w->col[COL_MASK], 0, e));
-    if (s->mask[i]) w->col[COL_MASK].p[w->n_tok / 8] = (char)((unsigned char)w->col[COL_MASK].p[w->n_tok / 8] | 1u << (w->n_tok % 8));
-  }
+  struct buf *mask = &w->col[COL_MASK];
+  size_t bytes = ((size_t)w->n_tok + n_tok + 7) / 8;
+  TRY(buf_reserve(mask, bytes - mask->n, e));
+  memset(mask->p + mask->n, 0, bytes - mask->n);
+  mask->n = bytes;
+  bits_pack((unsigned char *)mask->p, w->n_tok, s->mask, n_tok);
+  w->n_tok += n_tok;
   for (int32_t d = 0; d < s->n_doc; d++) {
     uint32_t len = (uint32_t)(s->doc_start[d + 1] - s->doc_start[d]), name = (uint32_t)strlen(s->row_id[d]);
     float weight = s->weight ? s->weight[d] : 1.0f;
@@ -135,7 +135,8 @@ static enum status put_tokens(struct block_writer *w, const struct sample *s, st
     TRY(buf_put(&w->col[COL_ROW_ID_LEN], &name, 4, e));
     TRY(buf_put(&w->col[COL_ROW_ID], s->row_id[d], name, e));
     TRY(buf_put(&w->col[COL_DOC_WEIGHT], &weight, 4, e));
-    for (int32_t i = s->doc_start[d] + 1; i < s->doc_start[d + 1]; i++) w->n_target += s->mask[i] != 0;
+    uint64_t at = (uint64_t)w->n_tok - n_tok + (uint64_t)s->doc_start[d];
+    w->n_target += (uint32_t)bits_count((const unsigned char *)mask->p, at + 1, at + len);
     if (!has_targets(&w->shape)) continue;
     uint64_t h = xxh3(s->ids + s->doc_start[d], len * sizeof *s->ids);
     TRY(buf_put(&w->col[COL_CONTEXT_HASH], &h, 8, e));
@@ -237,15 +238,6 @@ static float f32_at(const unsigned char *p, uint64_t i) {
   return v;
 }
 
-static int32_t id_at(const struct block *b, int col, uint64_t i) {
-  uint16_t v;
-  if (b->id_bytes == 4) return (int32_t)u32_at(b->col[col], i);
-  memcpy(&v, b->col[col] + 2 * i, 2);
-  return v;
-}
-
-static int mask_at(const struct block *b, uint64_t i) { return b->col[COL_MASK][i / 8] >> (i % 8) & 1; }
-
 /* Bytes each column must have; the row ids' bytes are checked by their lengths. */
 static int expected_bytes(const struct block *b, int c, uint64_t *n) {
   uint64_t t = b->n_target;
@@ -335,7 +327,7 @@ static enum status index_samples(struct block *b, struct err *e) {
     for (uint64_t d = 0; d < n_doc; d++) {
       uint64_t len = u32_at(b->col[COL_DOC_LEN], doc + d), id_len = u32_at(b->col[COL_ROW_ID_LEN], doc + d);
       if (len < 1 || len > n_tok - sum) return err_set(e, STATUS_DATA, "document bounds of sample %llu of a block are out of order", (unsigned long long)i);
-      for (uint64_t j = 1; j < len; j++) target += (uint64_t)mask_at(b, tok + sum + j);
+      target += bits_count(b->col[COL_MASK], tok + sum + 1, tok + sum + len);
       sum += len;
       if (id_len > b->col_bytes[COL_ROW_ID] - name) return err_set(e, STATUS_DATA, "row ids of a block are longer than their column");
       name += id_len;
@@ -396,7 +388,7 @@ out:
 /* What hashes cannot promise when they were made over wrong numbers: ids below the vocabulary, finite targets, and that the
  * targets were computed for exactly these tokens. */
 static enum status check_values(const struct block *b, uint32_t i, int verify, const struct sample *s, struct err *e) {
-  for (int32_t j = 0; j < s->n_tok; j++)
+  for (int32_t j = 0; !ids_below(s->ids, (uint64_t)s->n_tok, b->shape.vocab) && j < s->n_tok; j++)
     if (s->ids[j] < 0 || s->ids[j] >= b->shape.vocab)
       return err_set(e, STATUS_DATA, "token id %d, expected 0 to %d", s->ids[j], b->shape.vocab - 1);
   for (int32_t t = 0; t < s->n_target; t++) {
@@ -438,10 +430,9 @@ enum status block_sample(const struct block *b, uint32_t i, int verify, struct a
   if (n_hidden) ok = (s->hidden = arena_alloc(a, n_hidden * sizeof *s->hidden)) != NULL && ok;
   if (b->col[COL_DOC_WEIGHT]) ok = (s->weight = arena_alloc(a, n_doc * sizeof *s->weight)) != NULL && ok;
   if (!ok) return err_nomem(e, n_tok * 5 + n_top * 8 + n_hidden * 4);
-  for (size_t j = 0; j < n_tok; j++) {
-    s->ids[j] = id_at(b, COL_IDS, tok + j);
-    s->mask[j] = (unsigned char)mask_at(b, tok + j);
-  }
+  if (b->id_bytes == 2) ids_widen(b->col[COL_IDS] + 2 * tok, n_tok, s->ids);
+  else memcpy(s->ids, b->col[COL_IDS] + 4 * tok, 4 * n_tok);
+  bits_expand(b->col[COL_MASK], tok, n_tok, s->mask);
   int32_t at = 0;
   for (size_t d = 0; d < n_doc; d++) {
     size_t len = u32_at(b->col[COL_ROW_ID_LEN], doc + d);

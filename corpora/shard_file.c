@@ -11,31 +11,29 @@
 #include "shard_block.h"
 
 #define INDEX_TAG 0x49535452u /* "RTSI" */
+#define WIDE_BYTES ((size_t)2 << 20)
+#define WIDE_LOG 22 /* matches over 4 MiB */
 #define INDEX_HEAD 16u        /* tag, version, frames, reserved */
 _Static_assert(sizeof(struct rtz_frame) == 40, "on-disk layout");
 
 struct rtz_writer {
   FILE *fp;
   char *path;
-  ZSTD_CCtx *zstd;
   struct sha256 *sha;
-  struct buf comp, frames, seek; /* seek: entries so far */
+  struct buf frames, leaves, seek; /* seek: entries so far */
   uint64_t bytes, n_frames, samples;
 };
 
-enum status rtz_writer_new(const char *path, int level, struct rtz_writer **out, struct err *e) {
+enum status rtz_writer_new(const char *path, struct rtz_writer **out, struct err *e) {
   enum status st = STATUS_OK;
   struct rtz_writer *w = mem_calloc(1, sizeof *w);
   if (!w) return err_nomem(e, sizeof *w);
   w->path = mem_strdup(path);
-  w->zstd = ZSTD_createCCtx();
   w->sha = sha256_new();
-  if (!w->path || !w->zstd || !w->sha) {
+  if (!w->path || !w->sha) {
     st = err_nomem(e, 0);
     goto out;
   }
-  ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, level);
-  ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_contentSizeFlag, 1);
   w->fp = fopen(path, "wb");
   if (!w->fp) st = err_sys(e, STATUS_IO, "'%s': cannot create", path);
 out:
@@ -56,21 +54,66 @@ static enum status seek_entry(struct rtz_writer *w, uint32_t comp, uint32_t raw,
   return buf_put(&w->seek, v, sizeof v, e);
 }
 
-enum status rtz_write(struct rtz_writer *w, const void *raw, size_t bytes, uint64_t first_sample, uint32_t n_samples, struct err *e) {
-  enum status st;
-  if (bytes > BLOCK_MAX_BYTES) return err_set(e, STATUS_LIMIT, "'%s': a block of %zu bytes, at most 1 GiB", w->path, bytes);
+enum status merkle_leaf(const void *p, size_t n, unsigned char leaf[32], struct err *e) {
+  struct sha256 *s = sha256_new();
+  if (!s) return err_nomem(e, 0);
+  sha256_add(s, "", 1);
+  sha256_add(s, p, n);
+  sha256_end(s, leaf);
+  return STATUS_OK;
+}
+
+/* A level at a time; a node without a neighbour moves up as it is, which is RFC 6962's tree. */
+void merkle_root(unsigned char *leaf, uint64_t n, unsigned char root[32]) {
+  if (n == 0) {
+    sha256_of("", 0, root);
+    return;
+  }
+  for (; n > 1; n = (n + 1) / 2) {
+    for (uint64_t i = 0; i < n; i += 2) {
+      unsigned char pair[65] = { 1 };
+      memcpy(pair + 1, leaf + 32 * i, i + 1 < n ? 64 : 32);
+      if (i + 1 < n) sha256_of(pair, 65, leaf + 16 * i);
+      else memmove(leaf + 16 * i, leaf + 32 * i, 32);
+    }
+  }
+  memcpy(root, leaf, 32);
+}
+
+enum status rtz_pack(struct rtz_packed *p, int level, const void *raw, size_t bytes, uint64_t first_sample, uint32_t n_samples, struct err *e) {
+  if (bytes > BLOCK_MAX_BYTES) return err_set(e, STATUS_LIMIT, "a block of %zu bytes, at most 1 GiB", bytes);
+  if (!p->zstd && (p->zstd = ZSTD_createCCtx()) == NULL) return err_nomem(e, 0);
+  ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_compressionLevel, level);
+  ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_windowLog, bytes > WIDE_BYTES ? WIDE_LOG : 0); /* see a big block as a whole */
   size_t room = ZSTD_compressBound(bytes);
-  buf_clear(&w->comp);
-  TRY(buf_reserve(&w->comp, room, e));
-  size_t n = ZSTD_compress2(w->zstd, w->comp.p, room, raw, bytes);
-  if (ZSTD_isError(n)) return err_set(e, STATUS_IO, "'%s': zstd: %s", w->path, ZSTD_getErrorName(n));
-  struct rtz_frame f = { first_sample, w->bytes, n_samples, (uint32_t)n, (uint32_t)bytes, 0, xxh3(w->comp.p, n) };
+  buf_clear(&p->comp);
+  enum status st = buf_reserve(&p->comp, room, e);
+  if (st != STATUS_OK) return st;
+  size_t n = ZSTD_compress2(p->zstd, p->comp.p, room, raw, bytes);
+  if (ZSTD_isError(n)) return err_set(e, STATUS_IO, "zstd: %s", ZSTD_getErrorName(n));
+  p->comp.n = n;
+  p->frame = (struct rtz_frame){ first_sample, 0, n_samples, (uint32_t)n, (uint32_t)bytes, 0, xxh3(p->comp.p, n) };
+  p->xxh64 = (uint32_t)XXH64(raw, bytes, 0);
+  return merkle_leaf(p->comp.p, n, p->leaf, e);
+}
+
+void rtz_packed_free(struct rtz_packed *p) {
+  if (p->zstd) ZSTD_freeCCtx(p->zstd);
+  buf_free(&p->comp);
+  *p = (struct rtz_packed){ 0 };
+}
+
+enum status rtz_put(struct rtz_writer *w, const struct rtz_packed *p, struct err *e) {
+  enum status st;
+  struct rtz_frame f = p->frame;
+  f.offset = w->bytes;
   TRY(buf_put(&w->frames, &f, sizeof f, e));
-  TRY(seek_entry(w, f.comp_bytes, f.raw_bytes, (uint32_t)XXH64(raw, bytes, 0), e));
-  TRY(emit(w, w->comp.p, n, e));
+  TRY(buf_put(&w->leaves, p->leaf, 32, e));
+  TRY(seek_entry(w, f.comp_bytes, f.raw_bytes, p->xxh64, e));
+  TRY(emit(w, p->comp.p, p->comp.n, e));
   if (fflush(w->fp) != 0) return err_sys(e, STATUS_IO, "'%s': cannot write", w->path); /* a killed run leaves whole frames to resume from */
   w->n_frames++;
-  w->samples += n_samples;
+  w->samples += f.n_samples;
 out:
   return st;
 }
@@ -99,6 +142,7 @@ enum status rtz_finish(struct rtz_writer *w, struct rtz_summary *s, struct err *
     goto out;
   }
   *s = (struct rtz_summary){ .bytes = w->bytes, .samples = w->samples, .frames = w->n_frames, .tail_xxh3 = xxh3(tail.p, tail.n) };
+  merkle_root((unsigned char *)w->leaves.p, w->n_frames, s->merkle);
   sha256_end(w->sha, s->sha256);
   w->sha = NULL;
   FILE *fp = w->fp;
@@ -112,10 +156,9 @@ out:
 void rtz_writer_free(struct rtz_writer *w) {
   if (!w) return;
   if (w->fp) fclose(w->fp);
-  if (w->zstd) ZSTD_freeCCtx(w->zstd);
   sha256_free(w->sha);
-  buf_free(&w->comp);
   buf_free(&w->frames);
+  buf_free(&w->leaves);
   buf_free(&w->seek);
   mem_free(w->path);
   mem_free(w);

@@ -24,9 +24,24 @@ struct rtz_summary { /* what the manifest says of a file */
   uint64_t bytes, samples, frames;
   unsigned char sha256[32];
   uint64_t tail_xxh3; /* of everything behind the last data frame */
+  unsigned char merkle[32];
 };
-MUST_USE enum status rtz_writer_new(const char *path, int level, struct rtz_writer **w, struct err *e);
-MUST_USE enum status rtz_write(struct rtz_writer *w, const void *raw, size_t bytes, uint64_t first_sample, uint32_t n_samples, struct err *e);
+/* Root of RFC 6962's Merkle tree (SHA-256) over n leaves of 32 bytes, which are overwritten: one frame can be shown to belong to a
+ * signed root without the others. */
+void merkle_root(unsigned char *leaf, uint64_t n, unsigned char root[32]);
+MUST_USE enum status merkle_leaf(const void *p, size_t n, unsigned char leaf[32], struct err *e);
+/* One block, compressed: what threads may do at the same time. A zeroed one is empty; it is used again and again. */
+struct rtz_packed {
+  struct ZSTD_CCtx_s *zstd;
+  struct buf comp;
+  struct rtz_frame frame; /* offset: set by rtz_put */
+  uint32_t xxh64;         /* of the block, low half: the seek table's check */
+  unsigned char leaf[32]; /* of the Merkle tree: SHA-256 of a zero byte and the compressed bytes */
+};
+MUST_USE enum status rtz_pack(struct rtz_packed *p, int level, const void *raw, size_t bytes, uint64_t first_sample, uint32_t n_samples, struct err *e);
+void rtz_packed_free(struct rtz_packed *p);
+MUST_USE enum status rtz_writer_new(const char *path, struct rtz_writer **w, struct err *e);
+MUST_USE enum status rtz_put(struct rtz_writer *w, const struct rtz_packed *p, struct err *e);
 uint64_t rtz_bytes(const struct rtz_writer *w);
 /* Index, seek table, fsync, close. Frees nothing: rtz_writer_free afterwards. */
 MUST_USE enum status rtz_finish(struct rtz_writer *w, struct rtz_summary *s, struct err *e);

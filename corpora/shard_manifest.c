@@ -41,10 +41,11 @@ enum status manifest_write(const struct manifest *m, struct span extra, struct b
   TRY(put_str(out, "terms", i->terms, "},\n\"files\":[", e));
   for (size_t f = 0; f < m->n_files; f++) {
     const struct rtz_summary *s = &m->file[f].sum;
-    char hex[65];
+    char hex[65], root[65];
     hash_hex(s->sha256, 32, hex);
-    TRY(buf_printf(out, e, "%s\n  {\"name\":\"%s\",\"bytes\":%" PRIu64 ",\"samples\":%" PRIu64 ",\"frames\":%" PRIu64 ",\"sha256\":\"%s\",\"tail_xxh3\":\"%016" PRIx64 "\"}",
-                   f ? "," : "", m->file[f].name, s->bytes, s->samples, s->frames, hex, s->tail_xxh3));
+    hash_hex(s->merkle, 32, root);
+    TRY(buf_printf(out, e, "%s\n  {\"name\":\"%s\",\"bytes\":%" PRIu64 ",\"samples\":%" PRIu64 ",\"frames\":%" PRIu64 ",\"sha256\":\"%s\",\"merkle\":\"%s\",\"tail_xxh3\":\"%016" PRIx64 "\"}",
+                   f ? "," : "", m->file[f].name, s->bytes, s->samples, s->frames, hex, root, s->tail_xxh3));
   }
   TRY(buf_puts(out, m->n_files ? "\n]" : "]", e));
   if (extra.n) {
@@ -105,7 +106,7 @@ static enum status get_str(const struct json *j, const char *path, struct arena 
   return *out ? STATUS_OK : err_nomem(e, strlen(s));
 }
 
-static enum status parse_file(const struct json *j, size_t i, struct arena *a, struct manifest_file *f, struct err *e) {
+static enum status parse_file(const struct json *j, int64_t version, size_t i, struct arena *a, struct manifest_file *f, struct err *e) {
   enum status st;
   int64_t v = 0;
   char want[32];
@@ -121,6 +122,8 @@ static enum status parse_file(const struct json *j, size_t i, struct arena *a, s
   unsigned char tail[8];
   if (!hex_bytes(json_str(json_get(j, "sha256")), f->sum.sha256, 32) || !hex_bytes(json_str(json_get(j, "tail_xxh3")), tail, 8))
     return err_set(e, STATUS_DATA, "'files.%zu' lacks sha256 or tail_xxh3 in lower-case hex", i);
+  if (version > 1 && !hex_bytes(json_str(json_get(j, "merkle")), f->sum.merkle, 32))
+    return err_set(e, STATUS_DATA, "'files.%zu' lacks merkle in lower-case hex", i);
   f->sum.tail_xxh3 = 0;
   for (int b = 0; b < 8; b++) f->sum.tail_xxh3 = f->sum.tail_xxh3 << 8 | tail[b];
 out:
@@ -189,7 +192,7 @@ enum status manifest_parse(struct span text, int verify, struct arena *a, struct
     goto out;
   }
   for (size_t i = 0; i < m->n_files; i++) {
-    TRY(parse_file(json_at(files, i), i, a, &m->file[i], e));
+    TRY(parse_file(json_at(files, i), version, i, a, &m->file[i], e));
     samples += m->file[i].sum.samples;
   }
   if (samples != (uint64_t)m->info.n_samples)

@@ -34,7 +34,7 @@ static const struct opt_row rows[] = {
   ROW(too_long, "too-long", 0, OPT_ENUM, "cut", "cut|drop|split", "WHAT", "rows longer than the context: keep the first tokens, drop, or go on in further documents"),
   ROW(pack, "pack", 0, OPT_FLAG, "1", NULL, NULL, "several documents to a sample (on; --no-pack)"),
   ROW(weights, "weights", 0, OPT_FLAG, NULL, NULL, NULL, "store the field weight of each row for the loss"),
-  ROW(frame_bytes, "frame-bytes", 0, OPT_BYTES, "256K", "1K..1G", "BYTES", "block of samples that is compressed together"),
+  ROW(frame_bytes, "frame-bytes", 0, OPT_BYTES, "0", "0..1G", "BYTES", "block of samples that is compressed together; 0 = 4M, with targets 256K"),
   ROW(file_bytes, "file-bytes", 0, OPT_BYTES, "256M", "1K..", "BYTES", "a new data file begins above this"),
   ROW(level, "level", 0, OPT_INT, "3", "1..19", "N", "zstd level"),
   OPT_END

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { AHEAD_SAMPLES = 64 }; /* of the shuffled order, whose blocks are unpacked together */
+
 int64_t samples_fitting(const struct sample *s, int64_t n, int64_t tokens, int64_t *n_tok) {
   int64_t i = 0, sum = 0;
   while (i < n && (i == 0 || sum + s[i].n_tok <= tokens)) {
@@ -139,6 +141,10 @@ enum status feed_step(struct feed *f, int64_t tokens, struct arena *a, struct sa
       s = more;
       cap *= 2;
       continue;
+    }
+    if (n == 0) {
+      int64_t left = f->n_samples - f->at;
+      TRY(shard_ahead(f->reader, f->order + f->at, left < AHEAD_SAMPLES ? left : AHEAD_SAMPLES, e));
     }
     TRY(shard_read(f->reader, f->order[f->at], a, &s[n], e));
     if (n > 0 && sum + s[n].n_tok > tokens) {
