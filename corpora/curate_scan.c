@@ -10,8 +10,6 @@ const struct filter *const filter_table[] = {
   NULL
 };
 
-int curate_needs_sets(const struct curate_options *o) { return o->near > 0 || (o->split && strstr(o->split, "near") != NULL); }
-
 enum status curate_drop(struct row *r, const char *reason, double score, struct span evidence, struct span witness, struct err *e) {
   size_t n = evidence.n > 400 ? 400 : evidence.n;
   char *ev = arena_strndup(r->a, evidence.p ? evidence.p : "", n), *wi = arena_strndup(r->a, witness.p ? witness.p : "", witness.n);
@@ -70,17 +68,20 @@ static enum status priority_of(const struct curate_options *o, struct row *r, st
   return st == STATUS_OK ? st : err_set(e, STATUS_DATA, "field '%s' is %s, expected a number (--priority)", o->priority, record_type_name(v));
 }
 
+/* A row that brings a split keeps it: no old row ever moves. */
 static enum status split_found(struct row *r, struct err *e) {
   struct span v;
   enum status st = record_string(&r->rec, "split", r->a, &v, e);
-  if (st != STATUS_OK || !v.p) return st;
-  r->has_split = 1;
-  r->split = v.p;
+  if (st != STATUS_OK || !v.p || v.n == 0) return st;
+  char *p = arena_strndup(r->a, v.p, v.n);
+  if (!p) return err_nomem(e, v.n);
+  r->split = p;
   return STATUS_OK;
 }
 
-enum status curate_scan_row(const struct curate_options *o, const struct split_spec *split, void *const *state, struct row *r, struct err *e) {
+enum status curate_scan_row(const struct curate_options *o, const struct split_spec *split, int sets, void *const *state, struct row *r, struct err *e) {
   enum status st;
+  r->line = xxh3_128(r->rec.line.p, r->rec.line.n);
   TRY(record_id(&r->rec, r->a, &r->id, e));
   TRY(record_text(&r->rec, r->a, &r->text, e));
   TRY(words_scan(r->text, r->a, &r->words, e));
@@ -89,46 +90,14 @@ enum status curate_scan_row(const struct curate_options *o, const struct split_s
   if (o->refusals) TRY(answer_of(r, e));
   TRY(priority_of(o, r, e));
   TRY(split_found(r, e));
-  if (o->split) {
-    r->split = NULL; /* made anew below; what the row brought is replaced */
-    TRY(curate_split_group(split, r, e));
-  }
+  if (o->split) TRY(curate_split_group(split, r, e));
   for (size_t f = 0; filter_table[f]; f++) {
     const struct filter *x = filter_table[f];
-    if (!x->scan || !x->enabled(o)) continue;
+    if (!x->enabled(o)) continue;
     TRY(x->scan(state[f], o, r, e));
     if (r->v.reason) goto out;
   }
-  if (curate_needs_sets(o)) TRY(sets_of(r, e));
+  if (sets) TRY(sets_of(r, e));
 out:
   return st;
-}
-
-static void *copy(struct arena *to, const void *p, size_t n) {
-  void *q = arena_alloc(to, n ? n : 1);
-  if (q && n) memcpy(q, p, n);
-  return q;
-}
-
-enum status curate_keep_row(const struct row *r, struct arena *to, int whole, struct row **out, struct err *e) {
-  struct row *k = arena_calloc(to, 1, sizeof *k);
-  *out = k;
-  if (!k) return err_nomem(e, sizeof *k);
-  k->a = to;
-  k->normal[0] = r->normal[0], k->normal[1] = r->normal[1];
-  k->priority = r->priority;
-  k->has_split = r->has_split;
-  k->id = (struct span){ arena_strndup(to, r->id.p, r->id.n), r->id.n };
-  if (r->shingle) {
-    k->shingle = copy(to, r->shingle, r->n_shingle * sizeof *r->shingle);
-    k->n_shingle = r->n_shingle;
-    k->sig = copy(to, r->sig, NEAR_HASHES * sizeof *r->sig);
-  }
-  if (!k->id.p || (r->shingle && (!k->shingle || !k->sig))) return err_nomem(e, r->id.n + r->n_shingle * 8);
-  if (!whole) return STATUS_OK;
-  k->rec.line = (struct span){ arena_strndup(to, r->rec.line.p, r->rec.line.n), r->rec.line.n };
-  if (r->group.p) k->group = (struct span){ arena_strndup(to, r->group.p, r->group.n), r->group.n };
-  if (r->split) k->split = arena_strndup(to, r->split, strlen(r->split));
-  if (!k->rec.line.p || (r->group.p && !k->group.p) || (r->split && !k->split)) return err_nomem(e, r->rec.line.n);
-  return STATUS_OK;
 }

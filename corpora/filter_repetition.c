@@ -84,4 +84,4 @@ static enum status scan(const void *state, const struct curate_options *o, struc
   return st == STATUS_OK && !r->v.reason ? grams(r, t, slots, e) : st;
 }
 
-const struct filter filter_repetition = { "repetition", "repeated n-grams and lines by Gopher's shares", enabled, NULL, scan, NULL, NULL };
+const struct filter filter_repetition = { "repetition", "repeated n-grams and lines by Gopher's shares", enabled, NULL, scan, NULL };

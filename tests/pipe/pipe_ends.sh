@@ -59,7 +59,7 @@ grep -q "upstream stage 'curate'" err || no "kill: message: $(cat err)"
 [ -z "$(ls run | grep '^pipe-')" ] || no "kill: pipe records left: $(ls run)"
 
 # 6. upstream fails on its own: the neighbour stops too
-{ rows 5; echo 'not json'; rows 5; } | "$RETORT" curate "${plain[@]}" 2>err1 | "$RETORT" curate "${plain[@]}" >out 2>err
+{ rows 5; echo 'not json'; rows 5; } | "$RETORT" curate --strict "${plain[@]}" 2>err1 | "$RETORT" curate "${plain[@]}" >out 2>err
 st=("${PIPESTATUS[@]}")
 [ "${st[1]} ${st[2]}" = "1 9" ] || no "upstream error: exits ${st[*]}"
 grep -q "'stdin' row 6: byte 1" err1 || no "upstream error: message $(cat err1)"

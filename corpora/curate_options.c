@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The options of `curate`, and what they ask of the walk over duplicates. */
+#include <string.h>
+#include "curate.h"
+
+#define ROW(field, name, type, dflt, range, arg, help) OPT_ROW(curate_options, field, name, 0, type, dflt, range, arg, help)
+const struct opt_row curate_rows[] = {
+  ROW(min_chars, "min-chars", OPT_INT, "1", "0..", "N", "drop texts with fewer characters, 0 = no bound"),
+  ROW(max_chars, "max-chars", OPT_INT, "0", "0..", "N", "drop texts with more characters, 0 = no bound"),
+  ROW(min_words, "min-words", OPT_INT, "0", "0..", "N", "drop texts with fewer words"),
+  ROW(max_words, "max-words", OPT_INT, "0", "0..", "N", "drop texts with more words, 0 = no bound"),
+  ROW(refusals, "refusals", OPT_FLAG, "1", NULL, NULL, "drop answers that decline or say \"as an AI\" (on; --no-refusals)"),
+  ROW(repetition, "repetition", OPT_FLAG, "1", NULL, NULL, "drop texts that repeat n-grams or lines, by Gopher's shares (on; --no-repetition)"),
+  ROW(exact, "exact", OPT_FLAG, "1", NULL, NULL, "drop rows with the same normalised text as a kept row (on; --no-exact)"),
+  ROW(near, "near", OPT_NUM, "0", "0..1", "T", "drop rows with Jaccard at least T to a kept row over word 5-grams, 0 = off"),
+  ROW(priority, "priority", OPT_STR, NULL, NULL, "FIELD", "number field; of duplicates the highest stays, then the smallest id"),
+  ROW(arrival, "arrival", OPT_FLAG, NULL, NULL, NULL, "of duplicates the first in the input stays, instead of the highest by priority and id"),
+  ROW(memory, "memory", OPT_BYTES, "160M", "8M..", "BYTES", "rows and signatures held in memory; beyond it they go to sorted runs in TMPDIR"),
+  ROW(signatures_out, "signatures-out", OPT_STR, NULL, NULL, "FILE", "write what later runs and other machines need to know of these rows"),
+  ROW(against_signatures, "against-signatures", OPT_LIST, NULL, NULL, "FILE", "rows of this signature file came before; verdicts in it stand (repeatable)"),
+  ROW(merge, "merge", OPT_FLAG, NULL, NULL, NULL, "decide over the signature files named as arguments, write --signatures-out; no rows are read"),
+  ROW(against, "against", OPT_LIST, NULL, NULL, "FILE", "drop rows that share a run of words with an item of this evaluation file (repeatable)"),
+  ROW(against_n, "against-words", OPT_INT, "13", "2..63", "N", "length of that run"),
+  ROW(split, "split", OPT_STR, NULL, NULL, "HOW", "write the field split by group: FIELD (such as meta.family), id, near, or FIELD,near"),
+  ROW(split_fraction, "split-fraction", OPT_NUM, "0.1", "0..1", "P", "share of groups in test"),
+  ROW(valid_fraction, "valid-fraction", OPT_NUM, "0", "0..1", "P", "share of groups in valid"),
+  ROW(split_near, "split-near", OPT_NUM, "0", "0..1", "T", "Jaccard that joins groups and makes a leak, 0 = that of --near, else 0.8"),
+  ROW(leak, "split-leak", OPT_FLAG, "1", NULL, NULL, "drop new rows with a near duplicate on the other side (on with --split; --no-split-leak)"),
+  ROW(split_seed, "split-seed", OPT_INT, "0", NULL, "N", "another seed gives another split"),
+  ROW(only_split, "only-split", OPT_STR, NULL, NULL, "NAME", "drop the rows of other splits"),
+  ROW(rejects, "rejects", OPT_STR, NULL, NULL, "FILE", "write dropped rows here with the field curate: reason, score, evidence, witness"),
+  OPT_END
+};
+
+static unsigned char side_of(void *ctx, struct span key) { return curate_side_of(ctx, key); }
+
+void curate_dedup_settings(const struct curate_options *o, const struct split_spec *split, struct dedup_settings *s) {
+  double t = o->split_near > 0 ? o->split_near : o->near > 0 ? o->near : 0.8;
+  union { const struct curate_options *in; void *out; } ctx = { o };
+  *s = (struct dedup_settings){ .exact = o->exact, .arrival = o->arrival, .near = o->near, .memory_bytes = o->memory / 10 * 6, .side_of = side_of, .ctx = ctx.out };
+  if (o->split && split->near) s->join = t;
+  if (o->split && o->leak) s->leak = t;
+}
+
+int curate_holds(const struct curate_options *o) {
+  return o->exact || o->near > 0 || o->signatures_out || o->against_signatures.n || (o->split && (o->leak || strstr(o->split, "near") != NULL));
+}
