@@ -362,6 +362,13 @@ enum status schema_check(const struct schema *s, const struct json *value, struc
   return st;
 }
 
+int schema_node_fits(const struct schema_node *n, const struct json *value) {
+  struct err own = { 0 };
+  struct checking c = { .e = &own, .miss_depth = -1, .quiet = 1 };
+  struct place root = { 0 };
+  return check(&c, n, value, &root, 0) == 1;
+}
+
 enum status schema_check_text(const struct schema *s, struct span text, const char *what, struct err *e) {
   struct json *v;
   enum status st = json_parse(text, what, &v, e);

@@ -39,4 +39,6 @@ struct schema_node {
   struct schema_list all, any, one;
   struct schema_node *not, *ref;
 };
+/* 1 when the value fits this part of a schema; 0 when it does not or cannot be checked. */
+int schema_node_fits(const struct schema_node *n, const struct json *value);
 #endif

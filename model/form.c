@@ -41,7 +41,7 @@ static enum status check_regex(struct span pattern, struct span answer, struct e
   enum status st = STATUS_OK;
   pcre2_match_data *data = NULL;
   pcre2_match_context *limits = NULL;
-  pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern.p, pattern.n, PCRE2_UTF | PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_BSUX,
+  pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern.p, pattern.n, PCRE2_UTF | PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOLLAR_ENDONLY,
                                    &number, &at, NULL);
   if (!code) {
     pcre2_get_error_message(number, why, sizeof why);
