@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "form_set.h"
 #include "hash.h"
 #include "json.h"
 #include "kernel.h"
@@ -25,6 +26,7 @@ struct local {
   struct tokenizer *tok;
   const struct chat_template *row;
   struct decoder *dec;
+  struct form_set *forms;
   int32_t stop_id[16];
   size_t n_stop;
   struct ask **queue; /* gathered, in order */
@@ -100,6 +102,7 @@ static enum status local_ready(struct teacher *t, struct err *e)
   const struct model_config *c;
   TRY(model_from_weights(l->w, 0, &l->m, e));
   TRY(decoder_new(l->m, l->tok, (int)t->o.batch, &l->dec, e));
+  TRY(form_set_new(l->tok, &l->forms, e));
   c = model_config(l->m);
   if (c->eos >= 0) {
     l->stop_id[l->n_stop++] = c->eos;
@@ -131,6 +134,7 @@ static void local_close(struct teacher *t)
               (unsigned long long)l->reused_tok, (unsigned long long)l->made_tok);
   }
   decoder_free(l->dec);
+  form_set_free(l->forms);
   model_close(l->m);
   tokenizer_close(l->tok);
   weights_close(l->w);
@@ -173,7 +177,8 @@ static enum status local_parse(const struct teacher *t, struct span text, const 
     goto out;
   }
   out->content = (struct span){ copy, c.n };
-  out->finish = strcmp(json_cstr(json_get(root, "finish"), "stop"), "length") == 0 ? "length" : "stop";
+  const char *finish = json_cstr(json_get(root, "finish"), "stop");
+  out->finish = strcmp(finish, "length") == 0 ? "length" : strcmp(finish, "closed") == 0 ? "closed" : "stop";
 out:
   json_free(root);
   return st;
@@ -189,9 +194,6 @@ static enum status prepare(struct teacher *t, struct ask *k, int *ok, struct err
   struct tokens *prompt = arena_calloc(k->a, 1, sizeof *prompt);
   unsigned char *mask = NULL;
   *ok = 0;
-  if (k->q.form.kind != FORM_FREE) {
-    return err_set(e, STATUS_USAGE, "a local teacher takes no answer form in this version; ask for the form in words and check it");
-  }
   if (prompt == NULL) {
     return err_nomem(e, sizeof *prompt);
   }
@@ -264,21 +266,40 @@ out:
   return st;
 }
 
+/* The constraint of a question's form. A form that is wrong or impossible fails its question, not the run: rows may bring their own. */
+static enum status find_form(struct teacher *t, struct ask *k, struct constraint **c, int *ok, struct err *e)
+{
+  struct local *l = t->state;
+  struct err own = { 0 };
+  enum status st = form_set_get(l->forms, &k->q.form, c, &own);
+  *ok = st == STATUS_OK;
+  if (st == STATUS_USAGE || st == STATUS_DATA || st == STATUS_LIMIT) {
+    log_warn("a question's answer form: %s", own.msg);
+    teacher_failed(t, k, STATUS_DATA, "bad answer form");
+    return STATUS_OK;
+  }
+  return st == STATUS_OK ? st : err_set(e, st, "%s", own.msg);
+}
+
 static enum status give_job(void *ctx, struct decode_job *job, int *got, struct err *e)
 {
   enum status st = STATUS_OK;
   struct teacher *t = ctx;
   struct local *l = t->state;
   struct ask *k = NULL;
+  struct constraint *form = NULL;
+  int ok = 0;
   *got = 0;
   if (stop_requested()) {
     return err_set(e, STATUS_STOPPED, "stopped by a signal");
   }
-  if (l->queue_at < l->queue_n) {
+  while (k == NULL && l->queue_at < l->queue_n) {
     k = l->queue[l->queue_at++];
+    TRY(find_form(t, k, &form, &ok, e));
+    k = ok ? k : NULL;
   }
   while (k == NULL && !l->ended) { /* top up with what is there already */
-    int have, ok = 0;
+    int have;
     t->pull_ahead = (size_t)t->o.batch;
     TRY(teacher_pull(t, 0, &k, &have, e));
     if (have != 1) {
@@ -286,11 +307,14 @@ static enum status give_job(void *ctx, struct decode_job *job, int *got, struct 
       return STATUS_OK;
     }
     TRY(prepare(t, k, &ok, e));
+    if (ok) {
+      TRY(find_form(t, k, &form, &ok, e));
+    }
     k = ok ? k : NULL;
   }
   if (k != NULL) {
     const struct tokens *prompt = k->dialect;
-    *job = (struct decode_job){ prompt->id, prompt->n, k->q.sampling, l->stop_id, l->n_stop, k };
+    *job = (struct decode_job){ prompt->id, prompt->n, k->q.sampling, l->stop_id, l->n_stop, k, form };
     *got = 1;
   }
 out:
@@ -304,12 +328,13 @@ static enum status take_result(void *ctx, const struct decode_job *job, const st
   struct local *l = t->state;
   struct ask *k = job->user;
   struct buf answer = { 0 }, meta = { 0 };
+  form_set_put(l->forms, job->constraint);
   if (stop_requested()) {
     return err_set(e, STATUS_STOPPED, "stopped by a signal");
   }
   TRY(buf_puts(&answer, "{\"content\":", e));
   TRY(json_put_string(&answer, r->text, e));
-  TRY(buf_printf(&answer, e, ",\"finish\":\"%s\"}", r->finish == FINISH_STOP ? "stop" : "length"));
+  TRY(buf_printf(&answer, e, ",\"finish\":\"%s\"}", r->finish == FINISH_CONTEXT ? "length" : finish_name(r->finish)));
   TRY(buf_puts(&meta, "{\"teacher\":", e));
   TRY(json_put_cstr(&meta, t->name, e));
   TRY(buf_printf(&meta, e, ",\"usage\":{\"in\":%zu,\"cached\":0,\"out\":%zu},\"time\":%lld}", job->n_prompt, r->n, (long long)time(NULL)));

@@ -273,6 +273,7 @@ void matcher_free(struct matcher *m) {
 }
 
 int matcher_closed(const struct matcher *m) { return m->closed; }
+int32_t matcher_vocab(const struct matcher *m) { return m->c->trie->vocab; }
 
 static enum status follow(struct constraint *c, int32_t from, struct span text, int32_t *to, struct err *e) {
   enum status st = STATUS_OK;
@@ -341,6 +342,7 @@ static enum status begin_closing(struct matcher *m, int32_t *id, int *over, stru
   }
   if (m->n_plan == 0) { /* it stands at an end: nothing is added */
     *over = 2;
+    m->closed = 1;
     return STATUS_OK;
   }
   m->closing = m->closed = 1;

@@ -42,4 +42,5 @@ MUST_USE enum status matcher_allowed(struct matcher *m, const uint64_t **bits, i
  * *over: 0 go on, 1 the form is complete and nothing can follow, 2 the answer ends before this token (closed where it stood). */
 MUST_USE enum status matcher_take(struct matcher *m, int32_t *id, int64_t left, int *over, struct err *e);
 int matcher_closed(const struct matcher *m); /* closing had a hand in it */
+int32_t matcher_vocab(const struct matcher *m); /* tokens that its masks know */
 #endif

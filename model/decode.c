@@ -4,6 +4,7 @@
  * run, so a prompt may be cut anywhere, and its beginning may come from another prompt that began the same (decode_prefix.h). */
 #include "decode.h"
 #include <math.h>
+#include "decode_constrain.h"
 #include "decode_prefix.h"
 #include "decode_stream.h"
 #include "log.h"
@@ -46,7 +47,7 @@ struct decoder {
 };
 
 const char *finish_name(enum finish f) {
-  static const char *const names[] = {"stop", "length", "context"};
+  static const char *const names[] = {"stop", "length", "context", "closed"};
   return names[f];
 }
 
@@ -375,9 +376,10 @@ static void sample_row(void *ctx, int i, int worker) {
   struct stream *s = d->row[i];
   /* counter = number of the token, so a stream's draws do not depend on the batch */
   struct rng r = {s->job.sampling.seed, 0, s->n - s->job.n_prompt};
-  s->next = sample_token(&s->job.sampling, d->logits + (int64_t)i * d->m->config.vocab, d->m->config.vocab, s->ids, s->n,
-                         rng_uniform(&r), d->scratch + (size_t)worker * d->scratch_bytes);
-  s->chosen = d->logits[(int64_t)i * d->m->config.vocab + s->next] - d->lse[i];
+  float *z = d->logits + (int64_t)i * d->m->config.vocab;
+  constrain_logits(s, z, d->m->config.vocab);
+  s->next = sample_token(&s->job.sampling, z, d->m->config.vocab, s->ids, s->n, rng_uniform(&r), d->scratch + (size_t)worker * d->scratch_bytes);
+  s->next = constrain_choice(s, s->next, d->m->config.vocab);
 }
 
 static enum status top_rows(struct decoder *d, struct err *e) {
@@ -438,12 +440,24 @@ static enum status tokens(struct decoder *d, decode_done done, void *ctx, struct
   if (st != STATUS_OK) {
     return st;
   }
+  st = constrain_rows(d->row, d->n_row, e);
+  if (st != STATUS_OK) {
+    return st;
+  }
   pool_run(d->n_row, sample_row, d);
   for (int i = 0; st == STATUS_OK && i < d->n_row; i++) {
     struct stream *s = d->row[i];
     struct decode_result r;
-    int over = 0;
-    st = stream_token(s, d->t, s->next, c->max_ctx, &over, e);
+    int over = 0, formed = 0;
+    st = constrain_take(s, c->max_ctx, &formed, e);
+    s->chosen = d->logits[(int64_t)i * c->vocab + s->next] - d->lse[i];
+    if (st == STATUS_OK && formed < 2) {
+      st = stream_token(s, d->t, s->next, c->max_ctx, &over, e);
+    }
+    if (formed) {
+      over = 1;
+      s->finish = s->closed ? FINISH_CLOSED : FINISH_STOP;
+    }
     d->made_tok++;
     if (st == STATUS_OK && over) {
       st = stream_result(s, &r, e);

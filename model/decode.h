@@ -4,6 +4,7 @@
 #ifndef MODEL_DECODE_H
 #define MODEL_DECODE_H
 #include <stdint.h>
+#include "constrain.h"
 #include "err.h"
 #include "model.h"
 #include "span.h"
@@ -25,9 +26,10 @@ struct decode_job {
   struct sampling sampling;
   const int32_t *stop_ids; size_t n_stop_ids; /* eos and end of turn */
   void *user;
+  struct constraint *constraint; /* the form of the answer, or NULL; lives until done, used on the decoder's thread only */
 };
-enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_CONTEXT /* also: the prompt alone does not fit (n = 0) */ };
-const char *finish_name(enum finish f); /* "stop" "length" "context" */
+enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_CONTEXT /* also: the prompt alone does not fit (n = 0) */, FINISH_CLOSED /* constrain.h */ };
+const char *finish_name(enum finish f); /* "stop" "length" "context" "closed" */
 struct decode_result {
   const int32_t *id; size_t n;   /* without the stop token */
   struct span text;              /* decoded, valid UTF-8, stop string cut off */

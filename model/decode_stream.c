@@ -31,8 +31,12 @@ enum status stream_start(struct stream *s, const struct decode_job *job, struct 
   s->finish = FINISH_STOP;
   buf_clear(&s->bytes);
   buf_clear(&s->text);
-  s->active = 1;
-  return STATUS_OK;
+  s->closed = 0;
+  if (job->constraint) {
+    st = matcher_new(job->constraint, &s->matcher, e);
+  }
+  s->active = st == STATUS_OK;
+  return st;
 }
 
 enum status stream_top(struct stream *s, int64_t k, const int32_t *id, const float *logprob, struct err *e) {
@@ -129,6 +133,8 @@ void stream_end(struct stream *s) {
   kv_free(&s->kv);
   s->kv.len = 0;
   s->active = 0;
+  matcher_free(s->matcher);
+  s->matcher = NULL;
   mem_free(s->logprob); /* the next job may want another k */
   mem_free(s->top_logprob);
   mem_free(s->top_id);

@@ -20,6 +20,8 @@ struct stream {
   int32_t *top_id;
   size_t top_cap;         /* tokens there is room for */
   float chosen;           /* log-probability of `next`, meaningful when top_logprobs > 0 */
+  struct matcher *matcher; /* of job.constraint, or NULL */
+  const uint64_t *allowed; int may_end, closed; /* what it may go on with (decode_constrain.h) */
 };
 MUST_USE enum status stream_start(struct stream *s, const struct decode_job *job, struct err *e);
 /* Keeps the top k of the row the next token comes from. */

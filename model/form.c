@@ -4,6 +4,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include "form.h"
+#include "file.h"
+#include "form_options.h"
 #include "json.h"
 #include "schema.h"
 
@@ -101,5 +103,50 @@ enum status form_put(const struct form *f, struct buf *out, struct err *e) {
   TRY(f->kind == FORM_REGEX ? json_put_string(out, f->text, e) : buf_put(out, f->text.p, f->text.n, e));
   TRY(buf_putc(out, '}', e));
 out:
+  return st;
+}
+
+static enum status one_of_text(const struct opt_list *l, struct buf *b, struct err *e) {
+  enum status st = STATUS_OK;
+  for (size_t i = 0; i < l->n; i++) {
+    TRY(buf_putc(b, i ? ',' : '[', e));
+    TRY(json_put_cstr(b, l->item[i], e));
+  }
+  TRY(buf_putc(b, ']', e));
+out:
+  return st;
+}
+
+enum status form_from_options(const struct form_options *o, struct arena *a, struct form *f, struct err *e) {
+  enum status st = STATUS_OK;
+  struct buf b = {0};
+  struct schema *s = NULL;
+  *f = (struct form){FORM_FREE, {NULL, 0}};
+  int n = (o->one_of.n > 0) + (o->regex != NULL) + (o->schema != NULL);
+  if (n == 0) {
+    return STATUS_OK;
+  }
+  if (n > 1) {
+    return err_set(e, STATUS_USAGE, "'--one-of', '--regex' and '--schema' each state the form of the answer: give one of them");
+  }
+  if (o->schema) {
+    TRY(file_read(o->schema, (size_t)4 << 20, &b, e));
+    TRY(schema_open((struct span){b.p, b.n}, o->schema, &s, e));
+    buf_clear(&b);
+    TRY(buf_put(&b, schema_text(s).p, schema_text(s).n, e)); /* compact: white space in the file is no part of the question */
+  } else if (o->regex) {
+    TRY(buf_puts(&b, o->regex, e));
+  } else {
+    TRY(one_of_text(&o->one_of, &b, e));
+  }
+  const char *copy = arena_strndup(a, b.p ? b.p : "", b.n);
+  if (!copy) {
+    st = err_nomem(e, b.n);
+    goto out;
+  }
+  *f = (struct form){o->schema ? FORM_SCHEMA : o->regex ? FORM_REGEX : FORM_CHOICES, {copy, b.n}};
+out:
+  schema_close(s);
+  buf_free(&b);
   return st;
 }

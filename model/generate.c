@@ -2,6 +2,8 @@
  * `retort generate MODEL`: answers of a model to rows or to one prompt. Rows are decoded in batches as they come and leave in
  * their order; an answer depends on its prompt, the settings and the seed only. */
 #include "decode.h"
+#include "form_options.h"
+#include "form_set.h"
 #include "hash.h"
 #include "json.h"
 #include "log.h"
@@ -16,6 +18,7 @@ extern const struct stage stage_generate;
 
 struct generate_options {
   struct sampling_options sampling;
+  struct form_options form;
   const char *prompt, *system, *chat_template, *into;
   int64_t batch;
   int text, raw;
@@ -27,6 +30,7 @@ static const struct opt_row rows[] = {
   OPT_ROW(generate_options, into, "into", 0, OPT_STR, NULL, NULL, "FIELD", "put the answer into this string field and leave the rest of the row; an answer already there is not shown to the model"),
   OPT_ROW(generate_options, text, "text", 0, OPT_FLAG, NULL, NULL, NULL, "print answers as plain text instead of rows"),
   SAMPLING_OPTION_ROWS(generate_options, sampling, "0", "512"),
+  FORM_OPTION_ROWS(generate_options, form),
   OPT_ROW(generate_options, chat_template, "chat-template", 0, OPT_STR, NULL, NULL, "NAME", "chat template when it is not recognised"),
   OPT_ROW(generate_options, batch, "batch", 0, OPT_INT, "16", "1..64", "N", "rows worked on at once (never changes an answer)"),
   OPT_END
@@ -55,6 +59,10 @@ struct generator {
   uint64_t first, next, window, made;
   int ended, prompted;
   struct progress *progress;
+  struct arena *a;       /* of the form */
+  struct form form;
+  struct form_set *forms;
+  struct constraint *constraint;
 };
 
 /* ---- asking ---- */
@@ -271,6 +279,7 @@ static enum status next(void *ctx, struct decode_job *job, int *got, struct err 
   job->stop_ids = g->stop_ids;
   job->n_stop_ids = g->n_stop;
   job->user = j;
+  job->constraint = g->constraint;
   return STATUS_OK;
 }
 
@@ -314,6 +323,11 @@ static enum status done(void *ctx, const struct decode_job *job, const struct de
     j->failed = "prompt longer than the context";
     log_warn("a prompt of %zu tokens does not fit the context of %d", job->n_prompt, model_config(g->m)->max_ctx);
   } else {
+    struct err why = {0};
+    if (form_check(&g->form, r->text, &why) != STATUS_OK) {
+      j->failed = r->finish == FINISH_LENGTH || r->finish == FINISH_CONTEXT ? "answer cut before its form was complete" : "answer of the wrong form";
+      log_warn("%s: %s", j->failed, why.msg);
+    }
     TRY(put_answer(g, j, r->text, e));
   }
   j->done = 1;
@@ -331,6 +345,15 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   int leased = 0;
   if (args->n != 1) {
     return err_set(e, STATUS_USAGE, "generate takes one MODEL, found %zu arguments", args->n);
+  }
+  g.a = arena_new(0);
+  if (!g.a) {
+    return err_nomem(e, 4096);
+  }
+  TRY(form_from_options(&g.o->form, g.a, &g.form, e));
+  if (g.form.kind != FORM_FREE && g.o->sampling.stop.n) {
+    st = err_set(e, STATUS_USAGE, "'--stop' would cut an answer whose form is stated: leave it out");
+    goto out;
   }
   TRY(lease_take(e));
   leased = 1;
@@ -350,6 +373,8 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
     goto out;
   }
   TRY(decoder_new(g.m, g.t, (int)g.o->batch, &d, e));
+  TRY(form_set_new(g.t, &g.forms, e));
+  TRY(form_set_get(g.forms, &g.form, &g.constraint, e));
   g.progress = progress_new("rows", "rows", 0);
   st = decoder_run(d, next, done, &g, e);
   if (st == STATUS_OK) {
@@ -370,6 +395,8 @@ out:
   }
   mem_free(g.ring);
   decoder_free(d);
+  form_set_free(g.forms);
+  arena_free(g.a);
   tokenizer_close(g.t);
   model_close(g.m);
   return st;
@@ -382,6 +409,7 @@ const struct stage stage_generate = {
   "around it, on --batch or on --threads.\n"
   "\n"
   "  retort generate student.gguf --text --prompt 'What does the MIT licence ask for?'\n"
+  "  retort generate student.gguf --schema answer.json < questions.jsonl   # JSON of that schema, always\n"
   "  retort generate run/ --temperature 0.7 --top-p 0.9 < questions.jsonl > answers.jsonl",
   STAGE_ROWS_IN | STAGE_ROWS_OUT | STAGE_COMPUTE, rows, sizeof(struct generate_options), run
 };
