@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "decode.h"
 #include "err.h"
-#include "form.h"
+#include "form_options.h"
 #include "mem.h"
 #include "opt.h"
 #include "record.h"
@@ -22,6 +22,7 @@ struct teacher_options { /* option group TEACHER_OPTION_ROWS of fetch/teacher_op
   const char *teacher, *key_env, *teacher_terms; /* of one teacher: set by teacher_open out of the lists */
   const char *chat_template, *ca_file;
   struct opt_list stop;
+  struct form_options form;    /* of every answer whose question states none */
   const char *request;         /* JSON object: further members of every request to a server, or NULL */
   int64_t batch_size;          /* requests in one batch of the Batch API */
   int64_t logprobs, choices;   /* alternatives a token, 0 = off; answers a request where a stage wants several (`n`) */
@@ -55,7 +56,8 @@ struct question {
                               in one request (--choices); 0 = not known */
   uint32_t choice, choices; /* set by teacher_run: which of the answers of one request (choices > 1) this is */
   struct sampling sampling; /* start from teacher_sampling */
-  struct form form;        /* what the answer must look like (its text lives as long as messages); {0} = anything */
+  struct form form;        /* what the answer must look like (its text lives as long as messages); {0} = as the options say. The
+                              stage judges it (form_check); a form of the options is judged by the teacher: reason "wrong form" */
   const struct record *row; /* what several teachers are chosen by (its id, --mix route:FIELD), or NULL; lives as long as messages */
   void *user;
   struct span body;        /* the exact request when it is known already (asked again from the book), else {NULL,0} */

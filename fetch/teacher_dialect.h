@@ -56,6 +56,7 @@ struct teacher {
   struct arena *a;
   struct book *book;             /* journal, NULL = none */
   char *name, *identity, *model, *template_name;
+  struct form form;              /* of the options, FORM_FREE = none */
   struct span request;           /* members of --request, each with a comma in front */
   const char *terms;
   struct terms_subject subject;

@@ -117,6 +117,11 @@ static enum status open_with(const struct dialect *d, const struct teacher_optio
   }
   t->o = *o;
   TRY(request_members(o->request, t->a, &t->request, e));
+  TRY(form_from_options(&o->form, t->a, &t->form, e));
+  if (t->form.kind != FORM_FREE && o->stop.n > 0) {
+    st = err_set(e, STATUS_USAGE, "'--stop' would cut an answer whose form is stated: leave it out");
+    goto out;
+  }
   t->label = label;
   t->accept_terms = accept_terms;
   t->d = t->body_of = d;

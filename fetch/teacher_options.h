@@ -3,6 +3,7 @@
  * the struct teacher_options inside STRUCT. Defaults of temperature and length differ between stages. */
 #ifndef FETCH_TEACHER_OPTIONS_H
 #define FETCH_TEACHER_OPTIONS_H
+#include "form_options.h"
 #include "opt.h"
 #define TEACHER_OPTION_ROWS(stru, f, dflt_temperature, range_temperature, dflt_max_tokens, range_max_tokens) \
   OPT_ROW(stru, f.teachers, "teacher", 't', OPT_LIST, NULL, NULL, "T", "GGUF file, Hugging Face folder, run folder, replay:BOOK or http(s)://host/v1#model (chat; other dialects: anthropic:http..., completions:http..., vllm:http..., embeddings:http...; batch:http... submits a batch); several, as LABEL=T, with --mix"), \
@@ -15,6 +16,7 @@
   OPT_ROW(stru, f.repetition_penalty, "repetition-penalty", 0, OPT_NUM, "1", "0.1..10", "X", "divide the logits of tokens already there; 1 is off"), \
   OPT_ROW(stru, f.max_tokens, "max-tokens", 0, OPT_INT, dflt_max_tokens, range_max_tokens, "N", "longest answer in tokens"), \
   OPT_ROW(stru, f.stop, "stop", 0, OPT_LIST, NULL, NULL, "TEXT", "end the answer before this text"), \
+  FORM_OPTION_ROWS(stru, f.form), \
   OPT_ROW(stru, f.seed, "seed", 0, OPT_INT, "1", "0..", "N", "seed of the sampling; each row has its own stream"), \
   OPT_ROW(stru, f.logprobs, "logprobs", 0, OPT_INT, "0", "0..1000", "K", "ask for log-probabilities with K alternatives a token; they stay in the book"), \
   OPT_ROW(stru, f.choices, "choices", 0, OPT_INT, "1", "1..128", "N", "answers asked for in one request to a server, where several of a row are wanted"), \

@@ -85,6 +85,22 @@ static size_t ask_bytes(const struct ask *k)
   return k->body.n + k->answer.n + sizeof *k;
 }
 
+/* An answer that misses the form of the options fails its row; its text stays for whoever wants to see it. */
+static void judge_form(const struct teacher *t, struct ask *k)
+{
+  struct err why = { 0 };
+  int refused = k->out.finish && (strcmp(k->out.finish, "content_filter") == 0 || strcmp(k->out.finish, "refusal") == 0);
+  if (t->form.kind == FORM_FREE || k->q.form.kind != t->form.kind || k->q.form.text.n != t->form.text.n ||
+      memcmp(k->q.form.text.p, t->form.text.p, t->form.text.n) != 0 || k->out.failed != STATUS_OK || refused || k->q.kind != QUESTION_ANSWER) {
+    return;
+  }
+  if (form_check(&t->form, k->out.content, &why) != STATUS_OK) {
+    log_debug("an answer of '%s' has the wrong form: %s", t->name, why.msg);
+    k->out.failed = STATUS_DATA;
+    k->out.reason = "wrong form";
+  }
+}
+
 /* Takes journal bytes as the answer of k; they are parsed from a copy in k's arena. */
 static enum status take_answer(struct teacher *t, struct ask *k, struct span answer, int from_book, struct err *e)
 {
@@ -98,6 +114,7 @@ static enum status take_answer(struct teacher *t, struct ask *k, struct span ans
   k->out = (struct answer){ 0 };
   TRY(t->body_of->parse(t, own, &k->q, k->a, &k->out, e));
   TRY(answer_finish(&k->out, e));
+  judge_form(t, k);
   TRY(teacher_put_sampling(&k->q.sampling, &b, e));
   char *sampling = arena_strndup(k->a, b.p, b.n);
   if (sampling == NULL) {
@@ -335,6 +352,9 @@ static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *
   TRY(new_ask(t, &k, e));
   st = t->next(t->ctx, wait, &k->q, got, e);
   if (st == STATUS_OK && *got == 1) {
+    if (k->q.form.kind == FORM_FREE && k->q.kind == QUESTION_ANSWER) {
+      k->q.form = t->form;
+    }
     first = k->q.body.p != NULL ? k->q.ordinal : group_choices(t, &k->q);
     st = k->q.body.p != NULL ? buf_put(&k->body, k->q.body.p, k->q.body.n, &own) : t->body_of->body(t, &k->q, &k->body, &own);
     unfit = st == STATUS_DATA; /* cannot be put to this teacher: the row fails, not the run */
