@@ -8,7 +8,7 @@ TOKENS ?=
 export RETORT_CACHE ?= $(CURDIR)/build/cache
 export RETORT ?= $(CURDIR)/build/gcc/retort
 
-.PHONY: all build setup demo demo-seeds check lint interop big bench fuzz soak install clean help
+.PHONY: all build setup demo demo-seeds check lint interop big bench mutants fuzz soak install clean help
 all: build
 
 setup:
@@ -43,6 +43,11 @@ big: build
 bench: build
 	@tools/data.sh teacher documents
 	@tests/bench/run.sh
+
+mutants: # mistakes at random sites of the CUDA sources; the row tests have to notice 95 % of them
+	@tools/setup.sh check
+	@tools/build.sh build/gcc-test gcc -DRETORT_TESTS=ON -DRETORT_TEST_DATA="$(RETORT_CACHE)"
+	@python3 tests/cudasim/mutants.py build/gcc-test --check
 
 fuzz:
 	@tests/fuzz/fuzz.sh

@@ -128,7 +128,7 @@ PLANTED(mask_shuffle_from_outside, "invalid mask") {
 
 template <bool BUG> static __global__ void wait_for(unsigned *flag) {
   if (threadIdx.x == 0) {
-    while (atomicAdd(flag, 0u) < (BUG ? 2u : 0u)) {
+    while (BUG && atomicAdd(flag, 0u) < 2u) {
     }
   }
   atomicAdd(flag, 1u);

@@ -46,6 +46,17 @@ PLANTED(values_of_warps, "wrong values") {
   }
 }
 
+static unsigned bits_of(float f) {
+  unsigned u;
+  memcpy(&u, &f, sizeof u);
+  return u;
+}
+static float float_of(unsigned u) {
+  float f;
+  memcpy(&f, &u, sizeof f);
+  return f;
+}
+
 // Every half and bfloat16 there and back; floats between two neighbours go to the nearer one, from the middle to the even one.
 template <bool BUG> static void sixteen_bits() {
   for (unsigned u = 0; u < 65536; u++) {
@@ -66,10 +77,10 @@ template <bool BUG> static void sixteen_bits() {
       EXPECT((u & 127) ? b != b && __bfloat16_as_ushort(__float2bfloat16(b)) == 0x7fff : isinf(b));
     } else {
       unsigned bits = u << 16;
-      EXPECT(__float_as_uint(b) == bits && __bfloat16_as_ushort(__float2bfloat16(b)) == h);
-      EXPECT(__bfloat16_as_ushort(__float2bfloat16(__uint_as_float(bits | 0x8000))) == (u & 1 ? next : h));
-      EXPECT(__bfloat16_as_ushort(__float2bfloat16(__uint_as_float(bits | 0x7fff))) == h);
-      EXPECT(__bfloat16_as_ushort(__float2bfloat16(__uint_as_float(bits | 0x8001))) == next);
+      EXPECT(bits_of(b) == bits && __bfloat16_as_ushort(__float2bfloat16(b)) == h);
+      EXPECT(__bfloat16_as_ushort(__float2bfloat16(float_of(bits | 0x8000))) == (u & 1 ? next : h));
+      EXPECT(__bfloat16_as_ushort(__float2bfloat16(float_of(bits | 0x7fff))) == h);
+      EXPECT(__bfloat16_as_ushort(__float2bfloat16(float_of(bits | 0x8001))) == next);
     }
   }
   EXPECT(__half_as_ushort(__float2half(65519.9f)) == 0x7bff && __half_as_ushort(__float2half(65520.0f)) == 0x7c00);
