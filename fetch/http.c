@@ -29,37 +29,65 @@ static size_t on_body(char *p, size_t size, size_t n, void *user)
   struct http_call *c = s->call;
   (void)size;
   if (c->reply.n + n > s->max_body) {
+    c->too_long = 1;
     snprintf(c->error, sizeof c->error, "the answer is longer than %zu bytes", s->max_body);
     return 0;
   }
   return buf_put(&c->reply, p, n, NULL) == STATUS_OK ? n : 0;
 }
 
-static double header_value(const char *p, size_t n, const char *name)
+/* Seconds, or a date: then the time from the answer's own Date to it, so that a clock that is wrong does not matter. -1 when it is
+ * neither. */
+static double retry_after(struct span value, double unit, double server_time)
 {
-  size_t k = strlen(name);
-  char text[64];
-  if (n <= k || strncasecmp(p, name, k) != 0) {
+  char text[64], *end;
+  if (value.n == 0 || value.n >= sizeof text) {
     return -1;
   }
-  while (k < n && (p[k] == ' ' || p[k] == '\t')) {
-    k++;
-  }
-  while (n > k && (p[n - 1] == '\r' || p[n - 1] == '\n' || p[n - 1] == ' ')) {
-    n--;
-  }
-  if (n - k >= sizeof text) {
-    return -1;
-  }
-  memcpy(text, p + k, n - k);
-  text[n - k] = '\0';
-  char *end;
+  memcpy(text, value.p, value.n);
+  text[value.n] = '\0';
   double v = strtod(text, &end);
   if (end != text && *end == '\0') {
-    return v >= 0 && v < 1e7 ? v : -1;
+    return v >= 0 && v * unit < 1e7 ? v * unit : -1;
   }
-  time_t when = curl_getdate(text, NULL), now = time(NULL); /* Retry-After may be a date */
-  return when < 0 ? -1 : when > now ? (double)(when - now) : 0;
+  time_t when = unit < 1 ? -1 : curl_getdate(text, NULL);
+  double from = server_time > 0 ? server_time : (double)time(NULL);
+  return when < 0 ? -1 : (double)when > from ? (double)when - from : 0;
+}
+
+static struct span trimmed(const char *p, size_t n)
+{
+  while (n > 0 && (*p == ' ' || *p == '\t')) {
+    p++;
+    n--;
+  }
+  while (n > 0 && (p[n - 1] == '\r' || p[n - 1] == '\n' || p[n - 1] == ' ' || p[n - 1] == '\t')) {
+    n--;
+  }
+  return (struct span){ p, n };
+}
+
+static int name_is(struct span name, const char *want)
+{
+  return name.n == strlen(want) && strncasecmp(name.p, want, name.n) == 0;
+}
+
+static void take_header(struct http_call *c, struct span name, struct span value)
+{
+  if (name_is(name, "retry-after-ms")) {
+    c->retry_after_s = retry_after(value, 0.001, 0);
+    c->retry_after_exact = c->retry_after_s >= 0;
+  } else if (name_is(name, "retry-after") && !c->retry_after_exact) {
+    c->retry_after_s = retry_after(value, 1, c->server_time);
+  } else if (name_is(name, "date")) {
+    char text[64];
+    snprintf(text, sizeof text, "%.*s", (int)(value.n < 63 ? value.n : 63), value.p);
+    time_t when = curl_getdate(text, NULL);
+    c->server_time = when < 0 ? 0 : (double)when;
+  }
+  if (c->saw_header != NULL) {
+    c->saw_header(c, name, value);
+  }
 }
 
 static size_t on_header(char *p, size_t size, size_t n, void *user)
@@ -69,18 +97,18 @@ static size_t on_header(char *p, size_t size, size_t n, void *user)
   (void)size;
   c->header_bytes += n;
   if (c->header_bytes > HTTP_MAX_HEADER_BYTES) {
+    c->too_long = 1;
     snprintf(c->error, sizeof c->error, "the headers are longer than %zu bytes", HTTP_MAX_HEADER_BYTES);
     return 0;
   }
+  const char *colon = memchr(p, ':', n);
   if (n > 5 && memcmp(p, "HTTP/", 5) == 0) { /* a new answer: after a redirect or 100 Continue */
     c->retry_after_s = -1;
+    c->retry_after_exact = 0;
+    c->server_time = 0;
     buf_clear(&c->reply);
-  }
-  double ms = header_value(p, n, "retry-after-ms:"), sec = header_value(p, n, "retry-after:");
-  if (ms >= 0) {
-    c->retry_after_s = ms / 1000;
-  } else if (sec >= 0 && c->retry_after_s < 0) {
-    c->retry_after_s = sec;
+  } else if (colon != NULL) {
+    take_header(c, (struct span){ p, (size_t)(colon - p) }, trimmed(colon + 1, n - (size_t)(colon - p) - 1));
   }
   return n;
 }
@@ -130,6 +158,7 @@ static CURLcode set_call(struct slot *s, const struct http_call *c)
 #undef SET
 #define SET(option, value) rc = rc == CURLE_OK ? curl_easy_setopt(easy, option, value) : rc
   SET(CURLOPT_URL, c->url);
+  SET(CURLOPT_PIPEWAIT, (long)(strncmp(c->url, "https:", 6) == 0)); /* over HTTP/2 streams share a connection */
   SET(CURLOPT_HTTPHEADER, s->headers);
   SET(CURLOPT_FOLLOWLOCATION, (long)c->follow);
   SET(CURLOPT_FRESH_CONNECT, (long)c->fresh);
@@ -214,9 +243,11 @@ enum status http_start(struct http *h, struct http_call *c, struct err *e)
   buf_clear(&c->reply);
   c->status = 0;
   c->retry_after_s = -1;
-  c->unreachable = 0;
+  c->unreachable = c->too_long = 0;
   c->error[0] = '\0';
   c->header_bytes = 0;
+  c->server_time = 0;
+  c->retry_after_exact = 0;
   rc = rc == CURLE_OK ? set_call(s, c) : rc;
   if (rc != CURLE_OK || curl_multi_add_handle(h->multi, s->easy) != CURLM_OK) {
     curl_slist_free_all(s->headers);

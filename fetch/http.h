@@ -29,10 +29,14 @@ struct http_call {
   struct buf reply;          /* buf_free by the caller */
   long status;               /* 0 when no answer came */
   double retry_after_s;      /* -1 = not given */
+  int retry_after_exact;     /* given in milliseconds */
+  int too_long;              /* headers or body above the cap */
   int unreachable;           /* name not found, refused, no route: nothing was sent */
   char error[200];           /* "" when the transfer was whole */
+  void (*saw_header)(struct http_call *c, struct span name, struct span value); /* may be NULL */
   /* used by the loop: */
   void *slot;
+  double server_time;        /* the answer's Date, seconds since 1970; 0 = none */
   size_t header_bytes;
 };
 

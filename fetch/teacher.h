@@ -27,7 +27,8 @@ struct teacher_options { /* option group TEACHER_OPTION_ROWS of fetch/teacher_op
   int64_t batch_size;          /* requests in one batch of the Batch API */
   int64_t logprobs, choices;   /* alternatives a token, 0 = off; answers a request where a stage wants several (`n`) */
   int64_t batch, concurrency, max_tokens, retries, seed, top_k;
-  double temperature, top_p, min_p, repetition_penalty, timeout_s, outage_s;
+  double temperature, top_p, min_p, repetition_penalty, timeout_s, connect_timeout_s, silence_timeout_s, outage_s;
+  double rpm, tpm_in, tpm_out; /* requests and tokens a minute, 0 = no limit of ours */
 };
 struct teacher;
 /* Finds the dialect, asks the terms gate, then loads or connects. book may be NULL (no journal). */

@@ -72,6 +72,13 @@ out:
   return st;
 }
 
+/* Some servers answer 400 when their filter stopped the question itself. */
+static int filtered_question(const struct json *root)
+{
+  const char *code = json_cstr(json_path(root, "error.code"), "");
+  return strcmp(code, "content_filter") == 0 || strcmp(code, "content_policy_violation") == 0;
+}
+
 static enum status openai_parse(const struct teacher *t, struct span text, const struct question *q, struct arena *a, struct answer *out, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -80,6 +87,10 @@ static enum status openai_parse(const struct teacher *t, struct span text, const
   int has = 0;
   (void)t;
   TRY(json_parse(text, "answer", &root, e));
+  if (filtered_question(root)) {
+    *out = (struct answer){ .content = { "", 0 }, .finish = "content_filter" };
+    goto out;
+  }
   const struct json *choice = openai_choice(root, q), *message = json_get(choice, "message"), *refusal = json_get(message, "refusal");
   if (choice == NULL && q->choice > 0 && json_size(json_get(root, "choices")) > 0) { /* the request is paid and answered: not again */
     *out = (struct answer){ .failed = STATUS_DATA, .reason = "fewer answers than --choices", .finish = "" };

@@ -24,9 +24,14 @@
   OPT_ROW(stru, f.chat_template, "chat-template", 0, OPT_STR, NULL, NULL, "NAME", "chat template of a local teacher when it is not recognised, and of completions teachers"), \
   OPT_ROW(stru, f.batch, "batch", 0, OPT_INT, "16", "1..64", "N", "questions a local teacher works on at once (never changes an answer)"), \
   OPT_ROW(stru, f.batch_size, "batch-size", 0, OPT_INT, "50000", "1..50000", "N", "most requests in one batch of a batch: teacher"), \
-  OPT_ROW(stru, f.concurrency, "concurrency", 0, OPT_INT, "16", "1..4096", "N", "requests in flight to a server"), \
+  OPT_ROW(stru, f.concurrency, "concurrency", 0, OPT_INT, "16", "1..4096", "N", "most requests in flight to a server; fewer while it is overloaded"), \
+  OPT_ROW(stru, f.rpm, "rpm", 0, OPT_NUM, "0", "0..1000000000", "N", "most requests a minute (the server's own x-ratelimit headers count in any case)"), \
+  OPT_ROW(stru, f.tpm_in, "tpm-in", 0, OPT_NUM, "0", "0..1000000000000", "N", "most tokens a minute sent"), \
+  OPT_ROW(stru, f.tpm_out, "tpm-out", 0, OPT_NUM, "0", "0..1000000000000", "N", "most tokens a minute asked for"), \
   OPT_ROW(stru, f.retries, "retries", 0, OPT_INT, "8", "0..1000", "N", "further attempts for a question after a transient failure"), \
   OPT_ROW(stru, f.timeout_s, "timeout", 0, OPT_NUM, "600", "0.1..86400", "SECONDS", "time limit of one request"), \
+  OPT_ROW(stru, f.connect_timeout_s, "connect-timeout", 0, OPT_NUM, "10", "0.1..86400", "SECONDS", "time limit for a connection, TLS included"), \
+  OPT_ROW(stru, f.silence_timeout_s, "silence-timeout", 0, OPT_NUM, "600", "1..86400", "SECONDS", "give a request up when nothing arrives for so long"), \
   OPT_ROW(stru, f.outage_s, "outage", 0, OPT_NUM, "600", "0..86400", "SECONDS", "how long to wait for a server that went away (5 s when it never answered)"), \
   OPT_ROW(stru, f.key_envs, "key-env", 0, OPT_LIST, NULL, NULL, "VAR", "environment variable that holds the API key [OPENAI_API_KEY, of anthropic: ANTHROPIC_API_KEY]; LABEL=VAR for one of several teachers"), \
   OPT_ROW(stru, f.ca_file, "ca-file", 0, OPT_STR, NULL, NULL, "FILE", "certificate authorities for https")
