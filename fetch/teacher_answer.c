@@ -91,6 +91,9 @@ enum status content_text(const struct json *content, struct buf *out, int *has, 
   }
   for (size_t i = 0; i < json_size(content) && json_type(content) == JSON_ARRAY; i++) {
     const struct json *part = json_at(content, i), *text = json_get(part, "text");
+    if (json_type(part) != JSON_OBJECT) {
+      return err_set(e, STATUS_DATA, "content[%zu]: expected an object with type and text", i);
+    }
     if (strcmp(json_cstr(json_get(part, "type"), ""), "text") == 0 && json_type(text) == JSON_STRING) {
       TRY(buf_put(out, json_str(text).p ? json_str(text).p : "", json_str(text).n, e));
     }
