@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "mem.h"
 
 #define PLUGIN "retort-cuda.so"
@@ -150,6 +151,17 @@ enum status device_open(const char *spec, const char *precision, struct device *
   }
   *out = dev;
   return STATUS_OK;
+}
+
+enum status device_start(const struct device_options *o, struct device **out, struct err *e) {
+  enum status st = device_open(o->device, o->precision, out, e);
+  if (st == STATUS_OK) {
+    device_use(*out);
+    if (strcmp(o->device, "cpu") != 0) {
+      log_info("%s", (*out)->said);
+    }
+  }
+  return st;
 }
 
 void device_close(struct device *dev) {

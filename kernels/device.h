@@ -30,8 +30,11 @@ void device_block_free(const struct device *dev, void *p, size_t bytes); /* acce
 /* Waits; STATUS_DEVICE with file, line and call when one failed since the device was opened. */
 MUST_USE enum status device_check(const struct device *dev, struct err *e);
 
-/* Rows of an option table. */
-#define DEVICE_ROWS(stru)                                                                                                               \
-  OPT_ROW(stru, device, "device", 0, OPT_STR, "cpu", NULL, "NAME", "cpu, cuda, cuda:N, or auto: a device when there is one"), \
-      OPT_ROW(stru, precision, "precision", 0, OPT_ENUM, "f32", "f32|tf32", "TYPE", "of matrix products on a device")
+/* Rows of an option table, for stages with a struct device_options `f`; device_start opens what they name and puts it in use, saying
+ * in the log which one (before the first model is opened). */
+struct device_options { const char *device, *precision; };
+#define DEVICE_OPTION_ROWS(stru, f)                                                                                            \
+  OPT_ROW(stru, f.device, "device", 0, OPT_STR, "cpu", NULL, "NAME", "cpu, cuda, cuda:N, or auto: a device when there is one"), \
+  OPT_ROW(stru, f.precision, "precision", 0, OPT_ENUM, "f32", "f32|tf32", NULL, "of matrix products on a device")
+MUST_USE enum status device_start(const struct device_options *o, struct device **out, struct err *e);
 #endif

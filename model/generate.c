@@ -22,6 +22,7 @@ struct generate_options {
   const char *prompt, *system, *chat_template, *into;
   int64_t batch;
   int text, raw;
+  struct device_options dev;
 };
 static const struct opt_row rows[] = {
   OPT_ROW(generate_options, prompt, "prompt", 'p', OPT_STR, NULL, NULL, "TEXT", "answer this instead of rows from stdin"),
@@ -33,6 +34,7 @@ static const struct opt_row rows[] = {
   FORM_OPTION_ROWS(generate_options, form),
   OPT_ROW(generate_options, chat_template, "chat-template", 0, OPT_STR, NULL, NULL, "NAME", "chat template when it is not recognised"),
   OPT_ROW(generate_options, batch, "batch", 0, OPT_INT, "16", "1..64", "N", "rows worked on at once (never changes an answer)"),
+  DEVICE_OPTION_ROWS(generate_options, dev),
   OPT_END
 };
 
@@ -341,6 +343,7 @@ out:
 static enum status run(struct ctx *c, const void *options, const struct opt_list *args, struct err *e) {
   struct generator g = {.ctx = c, .o = options};
   struct decoder *d = NULL;
+  struct device *dev = NULL;
   enum status st = STATUS_OK;
   int leased = 0;
   if (args->n != 1) {
@@ -357,6 +360,7 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   }
   TRY(lease_take(e));
   leased = 1;
+  TRY(device_start(&g.o->dev, &dev, e));
   TRY(model_open(args->item[0], 0, &g.m, e));
   TRY(tokenizer_from_weights(model_weights(g.m), &g.t, e));
   const struct model_config *mc = model_config(g.m);
@@ -399,6 +403,7 @@ out:
   arena_free(g.a);
   tokenizer_close(g.t);
   model_close(g.m);
+  device_close(dev);
   return st;
 }
 

@@ -27,6 +27,12 @@ const struct kernels *model_kernels(const struct model *m);
 const struct device *model_device(const struct model *m); /* the one in use when it was opened */
 int64_t model_params(const struct model *m);          /* floats in the block, without padding */
 float *model_param_block(struct model *m, int64_t *n_floats); /* on the model's device; NULL and 0 without MODEL_TRAIN */
+/* A block of this layout for the host: itself on the CPU, a copy of a device's. fetch: its values; stage: room for values, which send
+ * puts into the block; drop: after both (accepts NULL). */
+MUST_USE enum status model_block_fetch(const struct model *m, const float *block, const float **host, struct err *e);
+MUST_USE enum status model_block_stage(const struct model *m, float *block, float **host, struct err *e);
+MUST_USE enum status model_block_send(const struct model *m, float *block, const float *host, struct err *e);
+void model_block_drop(const struct model *m, const float *host);
 /* One named parameter inside the block (or inside a block of the same layout by its offset). */
 struct param { const char *name; int64_t offset, rows, cols; /* cols = 0: 1-d of `rows` values; offset -1: not in the block */ };
 size_t model_param_count_list(const struct model *m);

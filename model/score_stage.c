@@ -13,11 +13,12 @@
 extern const struct stage stage_score;
 
 enum { PACK_TOK = 2048 };
-struct score_options { int64_t top; int special; const char *chat_template; };
+struct score_options { int64_t top; int special; const char *chat_template; struct device_options dev; };
 static const struct opt_row rows[] = {
   OPT_ROW(score_options, top, "top", 'k', OPT_INT, "0", "0..1000000", "K", "list the K likeliest tokens after each token and the mass of the rest"),
   OPT_ROW(score_options, special, "special", 0, OPT_FLAG, "1", NULL, NULL, "read special tokens in texts (--no-special: as plain text)"),
   OPT_ROW(score_options, chat_template, "chat-template", 0, OPT_STR, NULL, NULL, "NAME", "chat template for rows with messages, when it is not recognised"),
+  DEVICE_OPTION_ROWS(score_options, dev),
   OPT_END
 };
 
@@ -274,6 +275,7 @@ out:
 
 static enum status run(struct ctx *c, const void *options, const struct opt_list *args, struct err *e) {
   struct scorer s = {.ctx = c, .o = options};
+  struct device *dev = NULL;
   enum status st = STATUS_OK;
   if (args->n != 1) {
     return err_set(e, STATUS_USAGE, "score takes one MODEL, found %zu arguments", args->n);
@@ -282,6 +284,7 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   if (!s.a) {
     return err_nomem(e, 4096);
   }
+  TRY(device_start(&s.o->dev, &dev, e));
   TRY(model_open(args->item[0], 0, &s.m, e));
   if (s.o->top > model_config(s.m)->vocab) {
     st = err_set(e, STATUS_USAGE, "--top %lld is above the vocabulary of %d", (long long)s.o->top, model_config(s.m)->vocab);
@@ -294,6 +297,7 @@ out:
   run_free(s.run);
   tokenizer_close(s.t);
   model_close(s.m);
+  device_close(dev);
   mem_free(s.text);
   buf_free(&s.top);
   buf_free(&s.rest);

@@ -55,7 +55,7 @@ hosts='(pypi\.org|pythonhosted|deb\.debian|registry\.npm)'
 while read -r hit; do complain "machine path or registry host: $hit"; done < <(grep -nE "$paths|$hosts" $files 2>/dev/null | grep -v '^tests/lint.sh' | cut -c1-160 | head -5)
 while read -r hit; do complain "left-over: $hit"; done < <(grep -nE '\b(TODO|FIXME|XXX)\b|not implemented|unimplemented' $code 2>/dev/null | cut -c1-160 | head -5)
 # Every row of the kernel table has its CUDA twin; only what calls back into the host has none.
-host_only=" exp_span rows loss_rows "
+host_only=" exp_span rows "
 for row in $(sed -n 's/^  [a-z][^(]*(\*\([a-z_]*\))(.*/\1/p' <(sed -n '/^struct kernels {/,/^};/p' kernels/kernel.h)); do
   [[ $host_only == *" $row "* ]] || grep -q "ROW($row);" kernels/cuda/cuda_table.cu || complain "kernels/kernel.h has the row $row, kernels/cuda/cuda_table.cu has not"
 done
@@ -63,6 +63,9 @@ done
 everywhere=" block_new block_free failed lane loss_rows "
 for row in $(sed -n 's/.*ROW(\([a-z_]*\));.*/\1/p' kernels/cuda/cuda_table.cu); do
   [[ $everywhere == *" $row "* ]] || grep -q "K->$row\b" tests/cuda/*.[ch] || complain "kernels/cuda/cuda_table.cu has the row $row, no test in tests/cuda calls it"
+done
+for f in $(grep -l '^LOSS_ROW(' train/loss_*.c); do
+  grep -q "#include \"$(basename "$f")\"" train/loss_files.cuh || complain "$f has a loss, train/loss_files.cuh does not include it: it would have no CUDA form"
 done
 for s in $(sed -n 's/^STAGE(\([a-z]*\))$/\1/p' core/stages.def); do
   grep -q "retort $s\|\`$s\`" README.md 2>/dev/null || complain "README.md does not mention stage $s"

@@ -125,7 +125,8 @@ enum status checkpoint_save(const char *dir, const struct trainer *t, const stru
   enum status st = STATUS_OK;
   char *tmp = NULL;
   int64_t n;
-  const float *params = model_param_block(t->student, &n);
+  const float *block[3] = { NULL, NULL, NULL };
+  const float *from[3] = { model_param_block(t->student, &n), t->optim.mom, t->optim.var };
   struct arena *a = arena_new(0);
   char *folder = a != NULL ? path_join(a, dir, "checkpoints") : NULL;
   char *path = folder != NULL ? arena_printf(a, "%s/" PREFIX "%08lld", folder, (long long)s->step) : NULL;
@@ -140,14 +141,19 @@ enum status checkpoint_save(const char *dir, const struct trainer *t, const stru
     st = err_nomem(e, strlen(tmp));
     goto out;
   }
-  const float *moments[] = { t->optim.mom, t->optim.var };
-  uint64_t hash[3] = { block_hash(params, n), block_hash(t->optim.mom, n), block_hash(t->optim.var, n) };
-  TRY(checkpoint_write_block(p, t->student, params, e));
-  TRY(write_blocks(v, t->student, moments, (const char *const[]){ "m.", "v." }, 2, e));
+  for (int i = 0; i < 3; i++) {
+    TRY(model_block_fetch(t->student, from[i], &block[i], e));
+  }
+  uint64_t hash[3] = { block_hash(block[0], n), block_hash(block[1], n), block_hash(block[2], n) };
+  TRY(checkpoint_write_block(p, t->student, block[0], e));
+  TRY(write_blocks(v, t->student, block + 1, (const char *const[]){ "m.", "v." }, 2, e));
   TRY(write_state(state, s, hash, e));
   TRY(folder_atomic_commit(path, tmp, 1, e));
   TRY(drop_old(folder, keep, a, e));
 out:
+  for (int i = 0; i < 3; i++) {
+    model_block_drop(t->student, block[i]);
+  }
   mem_free(tmp);
   arena_free(a);
   return st == STATUS_OK ? st : err_prefix(e, "checkpoint of step %lld", (long long)s->step);
@@ -226,13 +232,16 @@ static enum status load_one(const char *path, struct arena *a, struct trainer *t
   enum status st = STATUS_OK;
   uint64_t hash[3];
   int64_t n;
-  float *block[3] = { model_param_block(t->student, &n), t->optim.mom, t->optim.var };
+  float *to[3] = { model_param_block(t->student, &n), t->optim.mom, t->optim.var }, *block[3] = { NULL, NULL, NULL };
   static const char *const what[] = { "params", "m", "v" };
   char *state = path_join(a, path, "state.json"), *p = path_join(a, path, "params.safetensors"), *v = path_join(a, path, "moments.safetensors");
   if (state == NULL || p == NULL || v == NULL) {
     return err_nomem(e, strlen(path));
   }
   TRY(read_state(state, s, hash, e));
+  for (int i = 0; i < 3; i++) {
+    TRY(model_block_stage(t->student, to[i], &block[i], e));
+  }
   TRY(read_block(p, "", t->student, block[0], e));
   TRY(read_block(v, "m.", t->student, block[1], e));
   TRY(read_block(v, "v.", t->student, block[2], e));
@@ -242,7 +251,13 @@ static enum status load_one(const char *path, struct arena *a, struct trainer *t
       goto out;
     }
   }
+  for (int i = 0; i < 3; i++) {
+    TRY(model_block_send(t->student, to[i], block[i], e));
+  }
 out:
+  for (int i = 0; i < 3; i++) {
+    model_block_drop(t->student, block[i]);
+  }
   return st;
 }
 

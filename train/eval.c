@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 #include "decode.h"
+#include "device.h"
 #include "eval_text.h"
 #include "evaluate.h"
 #include "hidden_error.h"
@@ -19,6 +20,7 @@ struct eval_options {
   uint64_t tokens, text_context, micro_tokens;
   int64_t speed_tokens, seed;
   int json, speed;
+  struct device_options dev;
 };
 #define ROW(field, name, letter, type, dflt, range, arg, help) OPT_ROW(eval_options, field, name, letter, type, dflt, range, arg, help)
 static const struct opt_row option_rows[] = {
@@ -34,6 +36,7 @@ static const struct opt_row option_rows[] = {
   ROW(seed, "seed", 0, OPT_INT, "1", "0..", "N", "of the bootstrap over documents"),
   ROW(summary, "summary", 0, OPT_STR, NULL, NULL, "FILE", "also write {name: row} as JSON here, for 'retort report'"),
   ROW(json, "json", 0, OPT_FLAG, NULL, NULL, NULL, "JSON Lines, one model a row, instead of the table"),
+  DEVICE_OPTION_ROWS(eval_options, dev),
   OPT_END
 };
 
@@ -136,7 +139,7 @@ static enum status open_models(struct eval_run *v, const struct opt_list *args, 
       goto out;
     }
   }
-  TRY(loss_driver_new(model_kernels(v->model[0].m), model_config(v->model[0].m)->vocab, widest, v->target.width, &v->driver, e));
+  TRY(loss_driver_new(model_device(v->model[0].m), model_config(v->model[0].m)->vocab, widest, v->target.width, &v->driver, e));
 out:
   return st;
 }
@@ -398,6 +401,7 @@ out:
 static enum status run(struct ctx *c, const void *options, const struct opt_list *args, struct err *e) {
   enum status st = STATUS_OK;
   int leased = 0;
+  struct device *dev = NULL;
   struct eval_run v = { .o = options, .c = c };
   if (args->n == 0) {
     return err_set(e, STATUS_USAGE, "no model was named; see 'retort eval -h'");
@@ -407,6 +411,7 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   }
   TRY(lease_take(e));
   leased = 1;
+  TRY(device_start(&v.o->dev, &dev, e));
   if (v.o->data != NULL) {
     TRY(shard_open(v.o->data, &v.shards, e));
   }
@@ -424,6 +429,7 @@ out:
   }
   loss_driver_free(v.driver);
   target_close(&v.target);
+  device_close(dev);
   shard_close(v.shards);
   return st;
 }

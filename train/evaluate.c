@@ -69,7 +69,11 @@ static enum status project(struct evaluation *v, struct subject *s, size_t n, co
       w.head = model_head(s[i].model);
       w.width = model_config(s[i].model)->hidden;
       w.same_teacher = i > 0;
-      loss_driver_run(v->driver, &w, &sums, each);
+      enum status st = loss_driver_run(v->driver, &w, &sums, each, e);
+      if (st != STATUS_OK) {
+        arena_free(a);
+        return st;
+      }
       loss_sums_add(&s[i].sums, &sums);
       for (int64_t j = 0; v->want_docs && j < w.n; j++) {
         loss_sums_add(&s[i].doc[s[i].n_doc + b->doc[at + j]], &each[j]);

@@ -8,12 +8,14 @@
 
 enum { POSITIONS = 128 };
 
-enum status hidden_error(const float *hidden, int64_t n, int64_t width, const float *head, int64_t vocab, double *kl, struct err *e) {
+enum status hidden_error(const struct device *dev, const float *hidden, int64_t n, int64_t width, const float *head, int64_t vocab, double *kl, struct err *e) {
   enum status st = STATUS_OK;
   struct loss_driver *d = NULL;
   struct loss_sums sums;
   float *noisy = mem_calloc((size_t)(n * width), sizeof *noisy);
   int32_t *row = mem_calloc((size_t)n, sizeof *row);
+  size_t bytes = (size_t)(n * width) * sizeof *noisy;
+  void *there = NULL;
   *kl = 0;
   if (noisy == NULL || row == NULL) {
     st = err_nomem(e, (unsigned long long)(n * width) * sizeof *noisy);
@@ -31,13 +33,16 @@ enum status hidden_error(const float *hidden, int64_t n, int64_t width, const fl
     }
     row[i] = (int32_t)i;
   }
-  TRY(loss_driver_new(kernels_cpu(), vocab, width, width, &d, e));
-  struct loss_work w = { .want = LOSS_WANT_KL, .vocab = vocab, .n = n, .row = row, .hidden = noisy, .head = head, .width = width,
+  TRY(device_block(dev, bytes, "hidden states with noise", &there, e));
+  dev->k->upload(dev->d, there, noisy, bytes);
+  TRY(loss_driver_new(dev, vocab, width, width, &d, e));
+  struct loss_work w = { .want = LOSS_WANT_KL, .vocab = vocab, .n = n, .row = row, .hidden = there, .head = head, .width = width,
                          .t_hidden = hidden, .t_head = head, .t_width = width };
-  loss_driver_run(d, &w, &sums, NULL);
+  TRY(loss_driver_run(d, &w, &sums, NULL, e));
   *kl = n > 0 ? sums.kl / (double)n : 0;
 out:
   loss_driver_free(d);
+  device_block_free(dev, there, bytes);
   mem_free(noisy);
   mem_free(row);
   return st;
@@ -63,7 +68,7 @@ enum status hidden_error_report(const struct target *t, struct shard_reader *r, 
     if (take == 0) {
       continue;
     }
-    TRY(hidden_error(s.hidden, take, t->width, t->head, shard_info(r)->vocab, &kl, e));
+    TRY(hidden_error(t->dev, s.hidden, take, t->width, t->head, shard_info(r)->vocab, &kl, e));
     sum += kl * (double)take;
     n += take;
   }

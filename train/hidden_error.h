@@ -8,8 +8,8 @@
 #include "shard.h"
 #include "target.h"
 
-/* Mean KL in nats over n rows of width stored states (largest magnitude = 127 steps) under head (vocab, width). */
-MUST_USE enum status hidden_error(const float *hidden, int64_t n, int64_t width, const float *head, int64_t vocab, double *kl, struct err *e);
+/* Mean KL in nats over n rows of width stored states (largest magnitude = 127 steps) under head (vocab, width), which lies on dev. */
+MUST_USE enum status hidden_error(const struct device *dev, const float *hidden, int64_t n, int64_t width, const float *head, int64_t vocab, double *kl, struct err *e);
 /* Says it on stderr for the first positions of the shards; nothing when t does not read hidden states. */
 MUST_USE enum status hidden_error_report(const struct target *t, struct shard_reader *r, struct err *e);
 #endif

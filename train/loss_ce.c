@@ -3,15 +3,15 @@
  * belongs to teachers and is not applied here. */
 #include "loss.h"
 
-static double position(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x) {
+LOSS_FN double position(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x) {
   (void)p;
   double lse = v->lse(x->vocab, x->z, 1);
   double value = lse - (double)x->z[x->label];
   if (x->dz != NULL) {
     v->softmax(x->vocab, x->z, 1, lse, x->grad_scale, x->dz);
-    x->dz[x->label] -= x->grad_scale;
+    LOSS_ONCE(x->dz[x->label] -= x->grad_scale);
   }
   return value;
 }
 
-const struct loss loss_ce = { "ce", "-log q[label]", LOSS_LABEL, position };
+LOSS_ROW(ce, "-log q[label]", LOSS_LABEL, position)

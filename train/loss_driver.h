@@ -6,15 +6,9 @@
 #define TRAIN_LOSS_DRIVER_H
 #include <stdint.h>
 #include "err.h"
-#include "kernel.h"
-#include "loss.h"
+#include "device.h"
+#include "loss_row.h"
 
-/* Measured beside the loss at every position, each costing about one more pass over the row of logits. */
-enum {
-  LOSS_WANT_CE = 1,    /* -log q[label] */
-  LOSS_WANT_KL = 2,    /* true KL(p||q) at temperature 1; with sparse targets only: the ghost bucket's lower bound of it */
-  LOSS_WANT_AGREE = 4  /* greatest logit of the student = the teacher's */
-};
 struct loss_work {
   const struct loss *loss;  /* NULL = only what is wanted */
   struct loss_params params;
@@ -23,11 +17,11 @@ struct loss_work {
   const int32_t *row;       /* (n) row of hidden that predicts */
   const int32_t *label;     /* (n) token predicted */
   const float *weight;      /* (n) or NULL = all 1 */
-  const float *hidden;      /* (rows, width) student's last hidden state */
+  const float *hidden;      /* (rows, width) student's last hidden state; on the device, as head, t_head, dhidden and dhead */
   const float *head;        /* (vocab, width) */
   int64_t width;
   const float *t_hidden;    /* teacher's; NULL = no dense teacher */
-  const int32_t *t_row;     /* (n) rows of t_hidden, NULL = row i for position i */
+  const int32_t *t_row;     /* (n) rows of t_hidden, which lies on the device; NULL = row i for position i, in the host's memory */
   const float *t_head;      /* (vocab, t_width) */
   int64_t t_width;
   int same_teacher;         /* the call before had the same teacher rows and n <= one chunk: its logits are used again */
@@ -39,17 +33,15 @@ struct loss_work {
   float *dhidden;           /* (rows, width): the rows named by `row` are set, others left; NULL = no gradient */
   float *dhead;             /* (vocab, width): added to; NULL = none */
 };
-/* Weighted sums over positions, in nats. */
-struct loss_sums { double loss, ce, kl, agree, weight; int64_t n; };
 void loss_sums_add(struct loss_sums *to, const struct loss_sums *more);
 
 struct loss_driver;
 /* Plans for rows of at most vocab logits and hidden states of at most width (student) and t_width (teacher, 0 = none). */
-MUST_USE enum status loss_driver_new(const struct kernels *kn, int64_t vocab, int64_t width, int64_t t_width, struct loss_driver **d,
+MUST_USE enum status loss_driver_new(const struct device *dev, int64_t vocab, int64_t width, int64_t t_width, struct loss_driver **d,
                                      struct err *e);
 void loss_driver_free(struct loss_driver *d);
 int64_t loss_driver_chunk(const struct loss_driver *d); /* positions projected at a time */
 uint64_t loss_driver_bytes(const struct loss_driver *d);
 /* One block of positions. each, when not NULL, gets the sums of every single position (n of them): bootstrap needs them. */
-void loss_driver_run(struct loss_driver *d, const struct loss_work *w, struct loss_sums *sums, struct loss_sums *each);
+MUST_USE enum status loss_driver_run(struct loss_driver *d, const struct loss_work *w, struct loss_sums *sums, struct loss_sums *each, struct err *e);
 #endif

@@ -19,6 +19,8 @@ struct loss_loops {
   void (*logprob)(int64_t n, const float *z, float inv_t, double lse, float *lp, float *p);
   /* sum p (log p - log q); dz = scale * (q - p) unless dz is NULL; dz may be z */
   double (*fkl)(int64_t n, const float *z, const float *y, float inv_t, double z_lse, double y_lse, float scale, float *dz);
+  /* out = 0 */
+  void (*zero)(int64_t n, float *out);
   /* index of the greatest value, the lowest of equals */
   int64_t (*argmax)(int64_t n, const float *z);
 };

@@ -166,6 +166,8 @@ static double row_fkl(int64_t n, const float *z, const float *y, float inv_t, do
   return value;
 }
 
+static void row_zero(int64_t n, float *out) { memset(out, 0, (size_t)n * sizeof *out); }
+
 static int64_t row_argmax(int64_t n, const float *z) {
   vf best = splat(-INFINITY);
   int64_t i = 0, whole = n - n % LANES;
@@ -188,4 +190,4 @@ static int64_t row_argmax(int64_t n, const float *z) {
   return 0; /* all NaN */
 }
 
-const struct loss_loops LOSS_LOOPS = { LOSS_ISA, row_lse, row_softmax, row_logprob, row_fkl, row_argmax };
+const struct loss_loops LOSS_LOOPS = { LOSS_ISA, row_lse, row_softmax, row_logprob, row_fkl, row_zero, row_argmax };

@@ -6,7 +6,7 @@
 #include <math.h>
 #include "loss.h"
 
-static double position(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x) {
+LOSS_FN double position(const struct loss_loops *v, const struct loss_params *p, const struct loss_position *x) {
   float inv_t = (float)(1 / p->temperature), scale = (float)(x->grad_scale * loss_grad_scale(p));
   double lse = v->lse(x->vocab, x->z, inv_t), value = 0, all = 0;
   for (int32_t i = 0; i < x->k; i++) {
@@ -18,14 +18,14 @@ static double position(const struct loss_loops *v, const struct loss_params *p, 
   }
   if (x->dz != NULL) {
     v->softmax(x->vocab, x->z, inv_t, lse, (float)((double)scale * all), x->dz);
-    for (int32_t i = 0; i < x->k; i++) {
+    LOSS_ONCE(for (int32_t i = 0; i < x->k; i++) {
       double w = exp((double)x->top_logprob[i]);
       if (w > 0) {
         x->dz[x->top_id[i]] = (float)((double)x->dz[x->top_id[i]] - (double)scale * w); /* an id may stand there more than once */
       }
-    }
+    });
   }
   return value * loss_value_scale(p);
 }
 
-const struct loss loss_sample = { "sample", "-sum w log q over ids drawn from the teacher (unbiased)", LOSS_DRAWS, position };
+LOSS_ROW(sample, "-sum w log q over ids drawn from the teacher (unbiased)", LOSS_DRAWS, position)

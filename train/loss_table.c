@@ -22,11 +22,3 @@ const struct loss *loss_find(const char *name) {
   }
   return NULL;
 }
-
-double loss_value_scale(const struct loss_params *p) {
-  return p->t2 ? p->temperature * p->temperature : 1;
-}
-
-double loss_grad_scale(const struct loss_params *p) {
-  return p->t2 ? p->temperature : 1 / p->temperature;
-}

@@ -8,28 +8,31 @@ enum status optim_open(struct optim *o, struct model *m, struct err *e) {
   memset(o, 0, sizeof *o);
   (void)model_param_block(m, &o->n_floats);
   size_t bytes = (size_t)o->n_floats * sizeof(float);
-  o->mom = mem_block(bytes);
-  o->var = mem_block(bytes);
-  if (o->mom == NULL || o->var == NULL) {
-    optim_close(o);
-    return err_nomem(e, bytes);
+  void *mom = NULL, *var = NULL;
+  o->dev = model_device(m);
+  enum status st = device_block(o->dev, bytes, "first moments", &mom, e);
+  if (st == STATUS_OK) {
+    st = device_block(o->dev, bytes, "second moments", &var, e);
   }
-  return STATUS_OK;
+  o->mom = mom;
+  o->var = var;
+  if (st != STATUS_OK) {
+    optim_close(o);
+  }
+  return st;
 }
 
 void optim_close(struct optim *o) {
   size_t bytes = (size_t)o->n_floats * sizeof(float);
-  if (o->mom != NULL) {
-    mem_block_free(o->mom, bytes);
-  }
-  if (o->var != NULL) {
-    mem_block_free(o->var, bytes);
+  if (o->dev != NULL) {
+    device_block_free(o->dev, o->mom, bytes);
+    device_block_free(o->dev, o->var, bytes);
   }
   o->mom = o->var = NULL;
 }
 
 double optim_norm(const struct model *m, const float *grads, int64_t n_floats) {
-  return sqrt(model_kernels(m)->sum_squares(NULL, n_floats, grads)); /* padding between tensors is zero */
+  return sqrt(model_kernels(m)->sum_squares(model_device(m)->d, n_floats, grads)); /* padding between tensors is zero */
 }
 
 void optim_update(struct optim *o, struct model *m, const float *grads, double norm, double lr, const struct optim_params *p) {
@@ -40,7 +43,7 @@ void optim_update(struct optim *o, struct model *m, const float *grads, double n
   for (size_t i = 0; i < model_param_count_list(m); i++) {
     const struct param *t = model_param_at(m, i);
     int64_t n = t->rows * (t->cols > 0 ? t->cols : 1), at = t->offset;
-    model_kernels(m)->adamw(NULL, n, block + at, grads + at, o->mom + at, o->var + at, lr, p->beta1, p->beta2, p->eps,
+    model_kernels(m)->adamw(model_device(m)->d, n, block + at, grads + at, o->mom + at, o->var + at, lr, p->beta1, p->beta2, p->eps,
                             t->cols > 0 ? p->weight_decay : 0, scale, o->step);
   }
 }

@@ -9,6 +9,7 @@
 
 struct optim_params { double lr, beta1, beta2, eps, weight_decay, clip; /* clip 0 = none */ };
 struct optim {
+  const struct device *dev; /* the model's; the moments lie there */
   float *mom, *var;   /* blocks of n_floats */
   int64_t n_floats;
   int64_t step;       /* updates done */

@@ -53,20 +53,32 @@ static enum status check_identity(const struct target *t, const char *teacher, c
 static enum status open_head(struct target *t, const struct weights *w, const struct model_config *c, const struct shard_info *info, struct err *e) {
   enum status st = STATUS_OK;
   const struct tensor *head = NULL;
+  float *values = NULL;
   if (c->hidden != info->hidden) {
     return err_set(e, STATUS_DATA, "the shards' hidden states have %d channels, the teacher has %d", (int)info->hidden, (int)c->hidden);
   }
   TRY(weights_need(w, c->tied ? "model.embed_tokens.weight" : "lm_head.weight", c->vocab, c->hidden, &head, e));
   t->own_bytes = (size_t)c->vocab * (size_t)c->hidden * sizeof(float);
-  t->own_head = mem_block(t->own_bytes);
-  if (t->own_head == NULL) {
+  t->dev = device_in_use();
+  void *own;
+  TRY(device_block(t->dev, t->own_bytes, "the teacher's output head", &own, e));
+  t->own_head = own;
+  values = t->dev->k->on_device ? mem_block(t->own_bytes) : t->own_head;
+  if (values == NULL) {
     st = err_nomem(e, t->own_bytes);
     goto out;
   }
-  TRY(weights_read(head, 0, c->vocab, t->own_head, e));
+  TRY(weights_read(head, 0, c->vocab, values, e));
+  if (values != t->own_head) {
+    t->dev->k->upload(t->dev->d, t->own_head, values, t->own_bytes);
+    TRY(device_check(t->dev, e));
+  }
   t->head = t->own_head;
   t->width = c->hidden;
 out:
+  if (values != NULL && values != t->own_head) {
+    mem_block_free(values, t->own_bytes);
+  }
   return st;
 }
 
@@ -122,7 +134,7 @@ void target_close(struct target *t) {
   run_free(t->run);
   model_close(t->model);
   if (t->own_head != NULL) {
-    mem_block_free(t->own_head, t->own_bytes);
+    device_block_free(t->dev, t->own_head, t->own_bytes);
   }
   memset(t, 0, sizeof *t);
 }

@@ -17,6 +17,7 @@ struct target {
   struct model *model;      /* online */
   struct run *run;
   const float *head;        /* (vocab, width); inside model, or own_head */
+  const struct device *dev; /* of own_head */
   float *own_head;          /* hidden: the teacher's output head alone */
   size_t own_bytes;
   int64_t width;            /* of the dense teacher, 0 = none */

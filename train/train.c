@@ -300,7 +300,11 @@ static enum status dump_grads(struct training *t, struct err *e) {
   int64_t n = 0;
   TRY(feed_step(&t->feed, (int64_t)t->o->tokens_per_step, t->step_arena, &s, &n, e));
   TRY(trainer_gradients(&t->trainer, s, n, &r, e));
-  TRY(checkpoint_write_block(t->o->dump_grads, t->student, t->trainer.grads, e));
+  const float *grads;
+  TRY(model_block_fetch(t->student, t->trainer.grads, &grads, e));
+  st = checkpoint_write_block(t->o->dump_grads, t->student, grads, e);
+  model_block_drop(t->student, grads);
+  TRY(st);
   log_info("gradients of %lld tokens (%lld in the loss, loss %.6f, norm %.6f) in '%s'", (long long)r.tokens, (long long)r.sums.n, training_mean(r.sums.loss, &r.sums),
            r.norm, t->o->dump_grads);
 out:
@@ -329,6 +333,7 @@ out:
 static enum status run(struct ctx *c, const void *options, const struct opt_list *args, struct err *e) {
   enum status st = STATUS_OK;
   int leased = 0;
+  struct device *dev = NULL;
   struct training t = { .o = options, .c = c, .saved_step = -1 };
   t.dir.lock_fd = -1;
   if (args->n > 0) {
@@ -342,6 +347,7 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   t.start = clock_seconds();
   TRY(lease_take(e));
   leased = 1;
+  TRY(device_start(&t.o->dev, &dev, e));
   TRY(open_inputs(&t, e));
   TRY(t.o->dump_grads != NULL ? dump_grads(&t, e) : train_into(&t, e));
 out:
@@ -355,6 +361,7 @@ out:
   }
   target_close(&t.target);
   model_close(t.student);
+  device_close(dev);
   shard_close(t.shards);
   shard_close(t.held_out);
   arena_free(t.step_arena);

@@ -34,16 +34,16 @@ double training_mean(double sum, const struct loss_sums *s) {
   return s->weight > 0 ? sum / s->weight : 0;
 }
 
+struct filler { const struct model *m; const float *block; };
+
 static enum status fill_student(void *ctx, const struct tensor_out *t, int64_t row0, int64_t rows, float *dst, struct err *e) {
-  struct model *m = ctx;
-  int64_t n;
-  const float *block = model_param_block(m, &n);
-  const struct param *p = model_param_find(m, t->name);
+  const struct filler *f = ctx;
+  const struct param *p = model_param_find(f->m, t->name);
   if (p == NULL) {
     return err_set(e, STATUS_DATA, "the student has no tensor '%s'", t->name);
   }
   int64_t cols = p->cols > 0 ? p->cols : 1;
-  memcpy(dst, block + p->offset + row0 * cols, (size_t)(rows * cols) * sizeof *dst);
+  memcpy(dst, f->block + p->offset + row0 * cols, (size_t)(rows * cols) * sizeof *dst);
   return STATUS_OK;
 }
 
@@ -76,6 +76,7 @@ out:
 
 static enum status write_student(struct training *t, struct err *e) {
   enum status st = STATUS_OK;
+  struct filler f = { t->student, NULL };
   struct tensor_out *list = NULL;
   size_t n = 0;
   enum dtype type = strcmp(t->o->dtype, "f16") == 0 ? DT_F16 : strcmp(t->o->dtype, "bf16") == 0 ? DT_BF16 : DT_F32;
@@ -83,12 +84,15 @@ static enum status write_student(struct training *t, struct err *e) {
   if (folder == NULL) {
     return err_nomem(e, strlen(t->dir.part));
   }
+  int64_t floats;
+  TRY(model_block_fetch(t->student, model_param_block(t->student, &floats), &f.block, e));
   TRY(folder_remove(folder, e));
   TRY(folder_make(folder, e));
   TRY(model_tensor_list(model_config(t->student), type, ctx_arena(t->c), &list, &n, e));
-  TRY(model_folder_write(folder, model_config(t->student), list, n, type, (uint64_t)4 << 30, model_weights(t->student), fill_student, t->student, e));
+  TRY(model_folder_write(folder, model_config(t->student), list, n, type, (uint64_t)4 << 30, model_weights(t->student), fill_student, &f, e));
   TRY(write_card(t, folder, e));
 out:
+  model_block_drop(t->student, f.block);
   return st;
 }
 

@@ -36,6 +36,7 @@ const struct opt_row train_option_rows[] = {
   ROW(recompute, "recompute", 0, OPT_FLAG, NULL, NULL, NULL, "compute activations again in the backward pass: less memory, more time"),
   ROW(dtype, "dtype", 0, OPT_ENUM, "f32", "f32|f16|bf16", NULL, "number type of the student's weights in RUN/student"),
   ROW(dump_grads, "dump-grads", 0, OPT_STR, NULL, NULL, "FILE", "write the first step's gradients (before clipping) as safetensors and end"),
+  DEVICE_OPTION_ROWS(train_options, dev),
   OPT_END
 };
 
@@ -59,7 +60,8 @@ enum status train_options_check(const struct train_options *o, struct err *e) {
 }
 
 enum status train_options_json(const struct train_options *o, struct buf *out, struct err *e) {
-  static const char *const leave[] = { "student", "shards", "output", "teacher", "eval-shards", "checkpoint-every", "dump-grads" };
+  static const char *const leave[] = { "student", "shards", "output", "teacher", "eval-shards", "checkpoint-every", "dump-grads",
+                                       "device", "precision" /* kernel_contract() says what they changed */ };
   struct opt_row rows[sizeof train_option_rows / sizeof *train_option_rows];
   size_t n = 0;
   for (const struct opt_row *r = train_option_rows; r->name != NULL; r++) {

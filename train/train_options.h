@@ -2,6 +2,7 @@
  * Options of `retort train`, and what follows from them. */
 #ifndef TRAIN_TRAIN_OPTIONS_H
 #define TRAIN_TRAIN_OPTIONS_H
+#include "device.h"
 #include "opt.h"
 #include "optim.h"
 #include "shard.h"
@@ -14,6 +15,7 @@ struct train_options {
   double epochs, lr, lr_end, warmup, weight_decay, beta1, beta2, eps, clip, temperature;
   int64_t seed, eval_every, checkpoint_every;
   int t2, recompute;
+  struct device_options dev;
 };
 extern const struct opt_row train_option_rows[];
 /* What must be there and fit together, before anything is opened. */

@@ -28,14 +28,17 @@ enum status trainer_open(struct trainer *t, struct model *student, struct target
   t->max_tok = o->micro_tokens > o->context ? o->micro_tokens : o->context;
   (void)model_param_block(student, &t->n_floats);
   t->arena = arena_new(0);
-  t->grads = mem_block((size_t)t->n_floats * sizeof *t->grads);
-  t->dhidden = mem_block((size_t)(t->max_tok * c->hidden) * sizeof *t->dhidden);
-  if (t->arena == NULL || t->grads == NULL || t->dhidden == NULL) {
-    st = err_nomem(e, (unsigned long long)t->n_floats * sizeof *t->grads);
+  if (t->arena == NULL) {
+    st = err_nomem(e, 0);
     goto out;
   }
+  void *grads, *dhidden;
+  TRY(device_block(model_device(student), (size_t)t->n_floats * sizeof *t->grads, "gradients", &grads, e));
+  t->grads = grads;
+  TRY(device_block(model_device(student), (size_t)(t->max_tok * c->hidden) * sizeof *t->dhidden, "gradients of hidden states", &dhidden, e));
+  t->dhidden = dhidden;
   TRY(run_new(student, t->max_tok, RUN_BACKWARD | (o->recompute ? RUN_RECOMPUTE : 0), &t->run, e));
-  TRY(loss_driver_new(model_kernels(student), c->vocab, c->hidden, target->width, &t->driver, e));
+  TRY(loss_driver_new(model_device(student), c->vocab, c->hidden, target->width, &t->driver, e));
   TRY(optim_open(&t->optim, student, e));
 out:
   if (st != STATUS_OK) {
@@ -48,12 +51,8 @@ void trainer_close(struct trainer *t) {
   optim_close(&t->optim);
   loss_driver_free(t->driver);
   run_free(t->run);
-  if (t->grads != NULL) {
-    mem_block_free(t->grads, (size_t)t->n_floats * sizeof *t->grads);
-  }
-  if (t->dhidden != NULL) {
-    mem_block_free(t->dhidden, (size_t)(t->max_tok * model_config(t->student)->hidden) * sizeof *t->dhidden);
-  }
+  device_block_free(model_device(t->student), t->grads, (size_t)t->n_floats * sizeof *t->grads);
+  device_block_free(model_device(t->student), t->dhidden, (size_t)(t->max_tok * model_config(t->student)->hidden) * sizeof *t->dhidden);
   arena_free(t->arena);
   memset(t, 0, sizeof *t);
 }
@@ -92,6 +91,8 @@ static double step_flops(const struct trainer *t, const struct micro *b) {
 static enum status micro_gradients(struct trainer *t, const struct sample *s, int64_t n, double grad_scale, struct step_result *r, struct err *e) {
   enum status st = STATUS_OK;
   const struct model_config *c = model_config(t->student);
+  const struct kernels *k = model_kernels(t->student);
+  struct kdev *dev = model_device(t->student)->d;
   struct micro b;
   struct loss_sums sums;
   arena_reset(t->arena);
@@ -109,8 +110,8 @@ static enum status micro_gradients(struct trainer *t, const struct sample *s, in
   lap(r, PART_TEACHER, &at);
   TRY(run_forward(t->run, &b.packed, &w.hidden, e));
   lap(r, PART_FORWARD, &at);
-  memset(t->dhidden, 0, (size_t)(b.packed.seqs.n_tok * (int64_t)c->hidden) * sizeof *t->dhidden);
-  loss_driver_run(t->driver, &w, &sums, NULL);
+  k->zero(dev, t->dhidden, (size_t)(b.packed.seqs.n_tok * (int64_t)c->hidden) * sizeof *t->dhidden);
+  TRY(loss_driver_run(t->driver, &w, &sums, NULL, e));
   loss_sums_add(&r->sums, &sums);
   lap(r, PART_LOSS, &at);
   TRY(run_backward(t->run, t->dhidden, t->grads, e));
@@ -123,7 +124,7 @@ enum status trainer_gradients(struct trainer *t, const struct sample *s, int64_t
   enum status st = STATUS_OK;
   double weights = 0;
   memset(r, 0, sizeof *r);
-  memset(t->grads, 0, (size_t)t->n_floats * sizeof *t->grads);
+  model_kernels(t->student)->zero(model_device(t->student)->d, t->grads, (size_t)t->n_floats * sizeof *t->grads);
   for (int64_t i = 0; i < n; i++) {
     int32_t doc = 0;
     for (int32_t j = 0; j < s[i].n_target; j++) {
@@ -144,6 +145,7 @@ enum status trainer_gradients(struct trainer *t, const struct sample *s, int64_t
   }
   double at = clock_seconds();
   r->norm = optim_norm(t->student, t->grads, t->n_floats);
+  TRY(device_check(model_device(t->student), e));
   lap(r, PART_UPDATE, &at);
   r->finite = isfinite(r->norm) && isfinite(r->sums.loss);
 out:
@@ -167,14 +169,22 @@ out:
 }
 
 const char *trainer_bad_tensor(const struct trainer *t) {
-  for (size_t i = 0; i < model_param_count_list(t->student); i++) {
+  struct err none;
+  const float *grads;
+  if (model_block_fetch(t->student, t->grads, &grads, &none) != STATUS_OK) {
+    return NULL;
+  }
+  const char *bad = NULL;
+  for (size_t i = 0; bad == NULL && i < model_param_count_list(t->student); i++) {
     const struct param *p = model_param_at(t->student, i);
     int64_t n = p->rows * (p->cols > 0 ? p->cols : 1);
     for (int64_t j = 0; j < n; j++) {
-      if (!isfinite(t->grads[p->offset + j])) {
-        return p->name;
+      if (!isfinite(grads[p->offset + j])) {
+        bad = p->name;
+        break;
       }
     }
   }
-  return NULL;
+  model_block_drop(t->student, grads);
+  return bad;
 }

@@ -121,4 +121,6 @@ void cuda_adamw(struct kdev *d, int64_t n, float *p, const float *grad, float *m
                 double eps, double weight_decay, double grad_scale, int64_t step);
 void cuda_decode(struct kdev *d, enum dtype t, int64_t n, const void *src, float *dst);
 void cuda_encode(struct kdev *d, enum dtype t, int64_t n, const float *src, void *dst);
+/* train/loss_rows.cu */
+void cuda_loss_rows(struct kdev *d, const struct loss_chunk *c);
 #endif

@@ -11,7 +11,7 @@
 #define RETORT_KERNEL_BUILD "unnamed"
 #endif
 
-enum { BLAS_WORK_BYTES = 32 << 20, WORK_BYTES = 256 << 20 };
+static const size_t BLAS_WORK_BYTES = static_cast<size_t>(32) << 20, WORK_BYTES = static_cast<size_t>(256) << 20;
 
 static const char *base_name(const char *file) {
   const char *slash = strrchr(file, '/');
@@ -101,13 +101,14 @@ static void close_device(struct kdev *d) {
 }
 
 static void open_lane(struct kdev *d, int i) {
+  size_t blas_bytes = d->work_bytes < BLAS_WORK_BYTES ? d->work_bytes : BLAS_WORK_BYTES;
   CUDA_TRY(d, cudaStreamCreateWithFlags(&d->stream[i], cudaStreamNonBlocking));
   CUDA_TRY(d, cudaEventCreateWithFlags(&d->mark[i], cudaEventDisableTiming));
-  CUDA_TRY(d, cudaMalloc(&d->blas_work[i], BLAS_WORK_BYTES));
+  CUDA_TRY(d, cudaMalloc(&d->blas_work[i], blas_bytes));
   CUDA_TRY(d, cudaMalloc(reinterpret_cast<void **>(&d->work[i]), d->work_bytes));
   CUDA_TRY_BLAS(d, cublasCreate(&d->blas[i]));
   CUDA_TRY_BLAS(d, cublasSetStream(d->blas[i], d->stream[i]));
-  CUDA_TRY_BLAS(d, cublasSetWorkspace(d->blas[i], d->blas_work[i], BLAS_WORK_BYTES)); /* its own: two streams may not share one */
+  CUDA_TRY_BLAS(d, cublasSetWorkspace(d->blas[i], d->blas_work[i], blas_bytes)); /* its own: two streams may not share one */
   CUDA_TRY_BLAS(d, cublasSetAtomicsMode(d->blas[i], CUBLAS_ATOMICS_NOT_ALLOWED));
 }
 
@@ -115,7 +116,7 @@ static struct kdev *open_device(int index, const struct kdev_options *o, char *w
   struct kdev *d = new struct kdev();
   d->index = index;
   d->precision = o->precision;
-  d->work_bytes = o->work_bytes > 0 ? o->work_bytes : static_cast<size_t>(WORK_BYTES);
+  d->work_bytes = o->work_bytes > 0 ? o->work_bytes : WORK_BYTES;
   CUDA_TRY(d, cudaSetDevice(index));
   for (int i = 0; i < CUDA_LANES; i++) {
     open_lane(d, i);

@@ -49,5 +49,6 @@ extern "C" const struct kernels *cuda_table(void) {
   ROW(adamw);
   ROW(decode);
   ROW(encode);
+  ROW(loss_rows);
   return &table;
 }

@@ -108,7 +108,7 @@ static void three_under_one_teacher(void **state) {
   ok(run_new(t.model, 100, 0, &t.run, &e), &e);
   ok(run_new(s[0].model, 100, 0, &s[0].run, &e), &e);
   ok(run_new(s[2].model, 100, 0, &s[2].run, &e), &e);
-  ok(loss_driver_new(kernels_cpu(), VOCAB, 48, 48, &d, &e), &e);
+  ok(loss_driver_new(device_in_use(), VOCAB, 48, 48, &d, &e), &e);
   struct evaluation v = { .data = source, .target = &t, .driver = d, .max_tok = 100, .want_docs = 1 };
   ok(evaluate(&v, s, 3, &e), &e);
   int64_t n;
@@ -156,7 +156,7 @@ static void a_limit_ends_it(void **state) {
   struct subject s = { .model = open_model(MODELS "qwen3") };
   struct loss_driver *d = NULL;
   ok(run_new(s.model, 64, 0, &s.run, &e), &e);
-  ok(loss_driver_new(kernels_cpu(), VOCAB, 48, 0, &d, &e), &e);
+  ok(loss_driver_new(device_in_use(), VOCAB, 48, 0, &d, &e), &e);
   struct evaluation v = { .data = source, .target = &none, .driver = d, .max_tok = 64, .token_limit = 100 };
   ok(evaluate(&v, &s, 1, &e), &e);
   assert_true(v.tokens >= 100 && v.tokens < 200);

@@ -127,9 +127,9 @@ static void matches_full_logits(void **state) {
   struct loss_driver *d = NULL;
   struct loss_sums s, *each = mem_calloc(TOKENS, sizeof *each);
   float *dhidden = mem_calloc(TOKENS * D, sizeof *dhidden), *dhead = mem_calloc(V * D, sizeof *dhead);
-  assert_int_equal(loss_driver_new(kernels_cpu(), V, D, TD, &d, &e), STATUS_OK);
+  assert_int_equal(loss_driver_new(device_in_use(), V, D, TD, &d, &e), STATUS_OK);
   struct loss_work w = work(dhidden, dhead);
-  loss_driver_run(d, &w, &s, each);
+  assert_int_equal(loss_driver_run(d, &w, &s, each, &e), STATUS_OK);
   assert_int_equal(s.n, t->n);
   assert_true(fabs(s.loss / s.weight - t->loss) < 2e-6); /* observed 1e-8 */
   assert_true(s.kl == s.loss);
@@ -157,10 +157,10 @@ static void matches_full_logits(void **state) {
   w.top_logprob = t->top_logprob;
   w.rest = t->rest;
   struct loss_sums g;
-  loss_driver_run(d, &w, &g, NULL);
+  assert_int_equal(loss_driver_run(d, &w, &g, NULL, &e), STATUS_OK);
   assert_true(g.loss > 0 && g.loss < s.loss && g.agree == s.agree);
   w.n = 0;
-  loss_driver_run(d, &w, &g, NULL);
+  assert_int_equal(loss_driver_run(d, &w, &g, NULL, &e), STATUS_OK);
   assert_true(g.loss == 0 && g.n == 0);
   loss_driver_free(d);
   mem_free(dhidden);
@@ -179,9 +179,9 @@ static void same_bits_at_any_thread_count(void **state) {
     dhead[i] = mem_calloc(V * D, sizeof **dhead);
     pool_close();
     assert_int_equal(pool_setup(i + 1, &e), STATUS_OK);
-    assert_int_equal(loss_driver_new(kernels_cpu(), V, D, TD, &d, &e), STATUS_OK);
+    assert_int_equal(loss_driver_new(device_in_use(), V, D, TD, &d, &e), STATUS_OK);
     struct loss_work w = work(dhidden[i], dhead[i]);
-    loss_driver_run(d, &w, &s[i], NULL);
+    assert_int_equal(loss_driver_run(d, &w, &s[i], NULL, &e), STATUS_OK);
     loss_driver_free(d);
     assert_memory_equal(&s[i], &s[0], sizeof s[0]);
     assert_memory_equal(dhidden[i], dhidden[0], TOKENS * D * sizeof(float));
