@@ -52,7 +52,7 @@ static enum status from_messages(const struct row_rules *rules, struct document 
   if (!rules->chat) return err_set(e, STATUS_USAGE, "rows with messages need a chat template, the tokenizer has none that is known: give --chat-template");
   TRY(json_parse(messages, "messages", &m, e));
   if (span_type(raw) == '[') TRY(json_parse(raw, "tools", &tools, e));
-  TRY(template_tokens(rules->chat, rules->tokenizer, m, tools, 0, d->a, &t, &d->mask, e));
+  TRY(template_tokens_guarded(rules->chat, rules->tokenizer, m, tools, 0, d->a, &t, &d->mask, e));
   d->ids = t.id;
   d->n = t.n;
 out:

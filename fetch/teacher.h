@@ -96,7 +96,9 @@ struct sampling teacher_sampling(const struct teacher_options *o);
 /* A seed of its own for one question, from the run's seed, what is asked and the sample number; below 2^31, as servers take it. */
 uint64_t teacher_seed(uint64_t seed, struct span messages, uint32_t ordinal);
 /* Pulls questions, hands answers back IN ORDER of the questions (bounded window). wait = 0: must not sleep on input; *got = 1:
- * a question; 0: no more, ever; -1 (only when wait is 0): none now. */
+ * a question; 0: no more, ever; -1 (only when wait is 0): none now, input may bring one; QUESTION_LATER: none before one more
+ * answer was handed back (a second question follows from the first answer); only while answers are owed, whatever wait is. */
+enum { QUESTION_LATER = -2 };
 typedef enum status (*question_next)(void *ctx, int wait, struct question *q, int *got, struct err *e);
 typedef enum status (*answer_done)(void *ctx, const struct question *q, const struct answer *a, struct err *e);
 MUST_USE enum status teacher_run(struct teacher *t, question_next next, answer_done done, void *ctx, struct err *e);
@@ -113,6 +115,8 @@ struct teacher_judgement {
   void *ctx;
 };
 void teacher_judge_by(struct teacher *t, const struct teacher_judgement *j);
+/* Hands answers back as they come instead of in order (before teacher_run). */
+void teacher_unordered(struct teacher *t);
 /* {"name","identity","sampling","terms","finish"}: the record's teacher field (all strings). */
 MUST_USE enum status teacher_field(const struct teacher *t, const struct answer *a, struct buf *out, struct err *e);
 /* Questions asked of the teacher and answers taken from the book so far. */

@@ -78,11 +78,12 @@ struct teacher {
   size_t pull_ahead;             /* the dialect can take so many questions now (claimed together); 0 = 1 */
   size_t n_elsewhere;            /* questions that other processes of the book are asking */
   double elsewhere_looked, elsewhere_since;
-  int ended, uncommitted, elsewhere_told;
+  int ended, uncommitted, elsewhere_told, unordered;
+  int later;                     /* the stage has no question before it gets an answer back */
 };
 
 /* *got = 1: *ask is to be asked; 0: no more, ever; -1: none now (input would block with wait = 0, the window is full, or
- * other processes are asking what is left: call teacher_turn, sleep a little, ask again). Questions that the journal answers are not
+ * other processes are asking what is left, or the stage waits for an answer itself: call teacher_turn, sleep a little, ask again). Questions that the journal answers are not
  * handed out. */
 MUST_USE enum status teacher_pull(struct teacher *t, int wait, struct ask **ask, int *got, struct err *e);
 /* answer: journal form, copied. STATUS_DATA when it does not parse (the ask stays open: ask again or fail it). meta: JSON for the book. */

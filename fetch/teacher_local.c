@@ -201,7 +201,7 @@ static enum status prepare(struct teacher *t, struct ask *k, int *ok, struct err
   if (k->q.tools.n > 0) {
     TRY(json_parse(k->q.tools, "tools", &tools, e));
   }
-  st = template_tokens(l->row, l->tok, messages, tools, 1, k->a, prompt, &mask, &own);
+  st = template_tokens_guarded(l->row, l->tok, messages, tools, 1, k->a, prompt, &mask, &own);
   if (st == STATUS_DATA) {
     st = STATUS_OK;
     log_warn("a question does not fit the chat template: %s", own.msg);

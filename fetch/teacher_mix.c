@@ -142,7 +142,7 @@ static enum status gather(struct mix *m, int *ended, struct err *e)
     *ended = got == 0;
     if (got < 0) {
       struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
-      if (m->n_slots >= SMALL_WINDOW || waits++ >= 5 || poll(&p, 1, GATHER_WAIT_MS) <= 0) {
+      if (got == QUESTION_LATER || m->n_slots >= SMALL_WINDOW || waits++ >= 5 || poll(&p, 1, GATHER_WAIT_MS) <= 0) {
         break;
       }
     }

@@ -394,6 +394,7 @@ static enum status fill(struct teacher *t, int wait, struct err *e)
     st = pull_one(t, wait, &list[n], &got, e);
     if (st != STATUS_OK || got != 1) {
       t->ended = st == STATUS_OK && got == 0;
+      t->later = st == STATUS_OK && got == QUESTION_LATER;
       break;
     }
     n += list[n] != NULL;
@@ -430,7 +431,7 @@ out:
 
 int teacher_wants_input(const struct teacher *t)
 {
-  return !t->ended && t->ring_n < t->ring_cap && (t->ring_n == 0 || t->window_bytes <= WINDOW_BYTES);
+  return !t->ended && !t->later && t->ring_n < t->ring_cap && (t->ring_n == 0 || t->window_bytes <= WINDOW_BYTES);
 }
 
 /* ---- giving back ---- */
@@ -497,6 +498,44 @@ void teacher_deferred(struct teacher *t, struct ask *k)
   set_put(t, k);
 }
 
+void teacher_unordered(struct teacher *t)
+{
+  t->unordered = 1;
+}
+
+/* k is out of the ring already: the stage may ask again from within done. */
+static enum status hand_back(struct teacher *t, struct ask *k, struct err *e)
+{
+  t->deferred |= k->out.failed == STATUS_STOPPED;
+  if (t->deferred && !t->in_mix) {
+    k->out = (struct answer){ .failed = STATUS_STOPPED, .reason = WAITS_FOR_A_BATCH, .finish = "" };
+  }
+  t->later = 0;
+  enum status st = t->done(t->ctx, &k->q, &k->out, e);
+  out_of_bucket(t, k);
+  size_t bytes = ask_bytes(k);
+  t->window_bytes -= bytes < t->window_bytes ? bytes : t->window_bytes;
+  keep_spare(t, k);
+  return st;
+}
+
+/* Whatever is ready, leaving the others in their order. */
+static enum status hand_back_any(struct teacher *t, struct err *e)
+{
+  enum status st = STATUS_OK;
+  size_t left = 0, n = t->ring_n;
+  for (size_t i = 0; i < n; i++) {
+    struct ask *k = window_at(t, i);
+    if (st == STATUS_OK && k->state == ASK_READY) {
+      t->ring_n--;
+      st = hand_back(t, k, e);
+    } else {
+      t->ring[(t->ring_head + left++) % t->ring_cap] = k;
+    }
+  }
+  return st;
+}
+
 enum status teacher_turn(struct teacher *t, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -512,17 +551,12 @@ enum status teacher_turn(struct teacher *t, struct err *e)
   }
   while (t->ring_n > 0 && window_at(t, 0)->state == ASK_READY) {
     struct ask *k = window_at(t, 0);
-    t->deferred |= k->out.failed == STATUS_STOPPED;
-    if (t->deferred && !t->in_mix) {
-      k->out = (struct answer){ .failed = STATUS_STOPPED, .reason = WAITS_FOR_A_BATCH, .finish = "" };
-    }
-    TRY(t->done(t->ctx, &k->q, &k->out, e));
-    out_of_bucket(t, k);
     t->ring_head = (t->ring_head + 1) % t->ring_cap;
     t->ring_n--;
-    size_t bytes = ask_bytes(k);
-    t->window_bytes -= bytes < t->window_bytes ? bytes : t->window_bytes;
-    keep_spare(t, k);
+    TRY(hand_back(t, k, e));
+  }
+  if (t->unordered && !t->deferred) {
+    TRY(hand_back_any(t, e));
   }
 out:
   return st;
@@ -535,7 +569,7 @@ enum status teacher_run(struct teacher *t, question_next next, answer_done done,
   t->next = next;
   t->done = done;
   t->ctx = ctx;
-  t->ended = t->uncommitted = 0;
+  t->ended = t->uncommitted = t->later = 0;
   t->ring_n = t->ring_head = 0;
   t->n_elsewhere = 0;
   t->deferred = 0;

@@ -98,11 +98,12 @@ enum status template_render(const struct chat_template *row, const struct json *
   struct render r = { 0 };
   enum status st = render(row, messages, tools, add_generation_prompt, &r, out, e);
   mem_free(r.mark);
+  mem_free(r.guard);
   return st;
 }
 
-enum status template_tokens(const struct chat_template *row, const struct tokenizer *t, const struct json *messages, const struct json *tools,
-                            int add_generation_prompt, struct arena *a, struct tokens *out, unsigned char **mask, struct err *e) {
+static enum status tokens_of(const struct chat_template *row, const struct tokenizer *t, const struct json *messages, const struct json *tools,
+                             int add_generation_prompt, int guarded, struct arena *a, struct tokens *out, unsigned char **mask, struct err *e) {
   enum status st = STATUS_OK;
   struct render r = { 0 };
   struct buf text = { 0 };
@@ -110,7 +111,7 @@ enum status template_tokens(const struct chat_template *row, const struct tokeni
   TRY(render(row, messages, tools, add_generation_prompt, &r, &text, e));
   /* The whole text is tokenised at once, as the model's users do: cutting it at the borders would give other ids where
    * an answer starts with white space. A token belongs to the assistant when any of its bytes does. */
-  TRY(tokenizer_encode_ends(t, (struct span){ text.p, text.n }, 1, a, out, &end, e));
+  TRY(tokenizer_encode_guarded(t, (struct span){ text.p, text.n }, r.guard, guarded ? r.n_guard : 0, a, out, &end, e));
   *mask = arena_calloc(a, out->n + 1, 1);
   if (!*mask) {
     st = err_nomem(e, out->n + 1);
@@ -123,8 +124,20 @@ enum status template_tokens(const struct chat_template *row, const struct tokeni
   }
 out:
   mem_free(r.mark);
+  mem_free(r.guard);
   buf_free(&text);
   return st;
+}
+
+enum status template_tokens(const struct chat_template *row, const struct tokenizer *t, const struct json *messages, const struct json *tools,
+                            int add_generation_prompt, struct arena *a, struct tokens *out, unsigned char **mask, struct err *e) {
+  return tokens_of(row, t, messages, tools, add_generation_prompt, 0, a, out, mask, e);
+}
+
+enum status template_tokens_guarded(const struct chat_template *row, const struct tokenizer *t, const struct json *messages,
+                                    const struct json *tools, int add_generation_prompt, struct arena *a, struct tokens *out,
+                                    unsigned char **mask, struct err *e) {
+  return tokens_of(row, t, messages, tools, add_generation_prompt, 1, a, out, mask, e);
 }
 
 size_t template_stop_ids(const struct chat_template *row, const struct tokenizer *t, int32_t out[8]) {

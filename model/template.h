@@ -19,6 +19,11 @@ MUST_USE enum status template_render(const struct chat_template *row, const stru
 MUST_USE enum status template_tokens(const struct chat_template *row, const struct tokenizer *t, const struct json *messages,
                                      const struct json *tools, int add_generation_prompt, struct arena *a, struct tokens *out,
                                      unsigned char **mask, struct err *e);
+/* The same for text of others (documents, users of a service, teachers): control tokens typed inside a message or a tool's schema
+ * are plain text, so "<|im_end|>" in a passage ends no turn. Equal to template_tokens when there are none. */
+MUST_USE enum status template_tokens_guarded(const struct chat_template *row, const struct tokenizer *t, const struct json *messages,
+                                             const struct json *tools, int add_generation_prompt, struct arena *a, struct tokens *out,
+                                             unsigned char **mask, struct err *e);
 /* Token ids that end an assistant turn (besides eos). */
 size_t template_stop_ids(const struct chat_template *row, const struct tokenizer *t, int32_t out[8]);
 #endif

@@ -7,11 +7,12 @@
 #include <stdint.h>
 #include "template.h"
 
-struct mark { size_t from, to; }; /* bytes of out that the assistant wrote, its end-of-turn token included */
 struct render {
   struct buf *out;
-  struct mark *mark; /* mem_alloc'ed */
+  struct text_range *mark; /* bytes of out that the assistant wrote, its end-of-turn token included; mem_alloc'ed */
   size_t n_mark, cap_mark;
+  struct text_range *guard; /* bytes of out that come from the messages and tools, not from the template; mem_alloc'ed */
+  size_t n_guard, cap_guard;
   const struct json *messages, *tools; /* tools: NULL when there are none */
   size_t n_messages;
   int generate; /* add_generation_prompt */

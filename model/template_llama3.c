@@ -24,7 +24,7 @@ static enum status render(struct render *r) {
   for (size_t i = 0; i < r->n_messages; i++) {
     TRY(render_content(r, i, &content));
     TRY(render_puts(r, i ? "<|start_header_id|>" : "<|begin_of_text|><|start_header_id|>"));
-    TRY(render_puts(r, render_role(r, i)));
+    TRY(render_put(r, (struct span){ render_role(r, i), strlen(render_role(r, i)) }));
     TRY(render_puts(r, "<|end_header_id|>\n\n"));
     size_t from = r->out->n;
     TRY(render_put(r, trim(content)));

@@ -15,23 +15,34 @@ enum status render_content(const struct render *r, size_t i, struct span *s) {
   return STATUS_OK;
 }
 
-/* Content is written in its lossy form, so that offsets in the text stay right for the tokenizer. */
-enum status render_put(struct render *r, struct span s) { return utf8_lossy(s, r->out, r->e); }
-enum status render_puts(struct render *r, const char *s) { return buf_puts(r->out, s, r->e); }
-
-enum status render_mark(struct render *r, size_t from) {
-  if (r->n_mark == r->cap_mark) {
-    size_t cap = r->cap_mark ? r->cap_mark * 2 : 8;
-    struct mark *m = mem_realloc(r->mark, cap * sizeof *m);
-    if (!m) return err_nomem(r->e, cap * sizeof *m);
-    r->mark = m, r->cap_mark = cap;
+static enum status add_range(struct render *r, struct text_range **list, size_t *n, size_t *cap, size_t from) {
+  if (*n == *cap) {
+    size_t more = *cap ? *cap * 2 : 8;
+    struct text_range *m = mem_realloc(*list, more * sizeof *m);
+    if (!m) return err_nomem(r->e, more * sizeof *m);
+    *list = m, *cap = more;
   }
-  r->mark[r->n_mark++] = (struct mark){ from, r->out->n };
+  (*list)[(*n)++] = (struct text_range){ from, r->out->n };
   return STATUS_OK;
 }
 
+/* What was written since `from` is not the template's own text. */
+static enum status guard_from(struct render *r, size_t from) {
+  return from == r->out->n ? STATUS_OK : add_range(r, &r->guard, &r->n_guard, &r->cap_guard, from);
+}
+
+/* Content is written in its lossy form, so that offsets in the text stay right for the tokenizer. */
+enum status render_put(struct render *r, struct span s) {
+  size_t from = r->out->n;
+  enum status st = utf8_lossy(s, r->out, r->e);
+  return st != STATUS_OK ? st : guard_from(r, from);
+}
+enum status render_puts(struct render *r, const char *s) { return buf_puts(r->out, s, r->e); }
+
+enum status render_mark(struct render *r, size_t from) { return add_range(r, &r->mark, &r->n_mark, &r->cap_mark, from); }
+
 /* json.dumps(ensure_ascii=False): ", " and ": " between. */
-enum status render_tojson(struct render *r, const struct json *j) {
+static enum status write_json(struct render *r, const struct json *j) {
   enum status st = STATUS_OK;
   struct span key;
   const struct json *v;
@@ -44,7 +55,7 @@ enum status render_tojson(struct render *r, const struct json *j) {
         if (n++) TRY(render_puts(r, ", "));
         TRY(json_put_string(r->out, key, r->e));
         TRY(render_puts(r, ": "));
-        TRY(render_tojson(r, v));
+        TRY(write_json(r, v));
       }
       st = render_puts(r, "}");
       break;
@@ -52,7 +63,7 @@ enum status render_tojson(struct render *r, const struct json *j) {
       TRY(render_puts(r, "["));
       for (size_t i = 0; i < json_size(j); i++) {
         if (i) TRY(render_puts(r, ", "));
-        TRY(render_tojson(r, json_at(j, i)));
+        TRY(write_json(r, json_at(j, i)));
       }
       st = render_puts(r, "]");
       break;
@@ -62,11 +73,17 @@ out:
   return st;
 }
 
+enum status render_tojson(struct render *r, const struct json *j) {
+  size_t from = r->out->n;
+  enum status st = write_json(r, j);
+  return st != STATUS_OK ? st : guard_from(r, from);
+}
+
 /* "<|im_start|>ROLE\nCONTENT<|im_end|>\n": the turn of all ChatML-like templates. */
 enum status render_im(struct render *r, const char *role, struct span content) {
   enum status st = STATUS_OK;
   TRY(render_puts(r, "<|im_start|>"));
-  TRY(render_puts(r, role));
+  TRY(render_put(r, (struct span){ role, strlen(role) }));
   TRY(render_puts(r, "\n"));
   size_t from = r->out->n;
   TRY(render_put(r, content));

@@ -24,6 +24,11 @@ MUST_USE enum status tokenizer_encode(const struct tokenizer *t, struct span tex
  * well-formed UTF-8. Exact except inside a stretch that NFC changed (there: the end of the stretch). */
 MUST_USE enum status tokenizer_encode_ends(const struct tokenizer *t, struct span text, int special, struct arena *a, struct tokens *out,
                                            size_t **end, struct err *e);
+/* The same with special = 1, but no control token is read out of bytes of the n guarded ranges (ascending): what others wrote
+ * between the words of a chat template cannot end a turn. */
+struct text_range { size_t from, to; };
+MUST_USE enum status tokenizer_encode_guarded(const struct tokenizer *t, struct span text, const struct text_range *guard, size_t n_guard,
+                                              struct arena *a, struct tokens *out, size_t **end, struct err *e);
 /* Concatenated token bytes (may be cut inside a UTF-8 character). skip_special leaves out control tokens. */
 MUST_USE enum status tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, int skip_special, struct buf *out, struct err *e);
 struct span tokenizer_token_bytes(const struct tokenizer *t, int32_t id); /* {NULL,0} out of range */

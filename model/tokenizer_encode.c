@@ -9,6 +9,8 @@ struct enc {
   const struct tokenizer *t;
   struct arena *a;
   int special;
+  const struct text_range *guard; /* of the caller's text, ascending */
+  size_t n_guard;
   int32_t *id;
   size_t *end;        /* NULL unless asked for */
   size_t n, cap;
@@ -182,6 +184,16 @@ static size_t strip_right(struct span s, size_t at) {
   return at;
 }
 
+static int guarded(const struct enc *c, size_t from, size_t to) {
+  size_t lo = 0, hi = c->n_guard; /* first range that ends behind from */
+  while (lo < hi) {
+    size_t mid = lo + (hi - lo) / 2;
+    if (c->guard[mid].to <= from) lo = mid + 1;
+    else hi = mid;
+  }
+  return lo < c->n_guard && c->guard[lo].from < to;
+}
+
 /* Calls text() for what lies between added tokens of the trie and puts their ids. The leftmost match counts, of several the
  * longest; a match that its flags forbid is text, and the search goes on behind it. As in HF it goes on inside of white space that
  * rstrip took, so a token of white space there counts too. */
@@ -199,6 +211,10 @@ static enum status split_added(struct enc *c, const struct trie *t, struct span 
     unsigned flag = c->t->flag[id];
     i = to;
     if (!c->special && c->t->type[id] == TOKEN_CONTROL) continue;
+    if (c->n_guard && c->t->type[id] == TOKEN_CONTROL && guarded(c, source_of(c, from), source_of(c, to))) {
+      i = from + 1; /* a shorter or later token may begin inside */
+      continue;
+    }
     if (flag & ADDED_SINGLE_WORD && (word_before(s, from) || word_at(s, to))) continue;
     if (flag & ADDED_LSTRIP) from = strip_left(s, from, done);
     if (flag & ADDED_RSTRIP) to = strip_right(s, to);
@@ -225,9 +241,10 @@ out:
   return st;
 }
 
-static enum status encode(const struct tokenizer *t, struct span text, int special, struct arena *a, struct tokens *out, size_t **end, struct err *e) {
+static enum status encode(const struct tokenizer *t, struct span text, int special, const struct text_range *guard, size_t n_guard, struct arena *a,
+                          struct tokens *out, size_t **end, struct err *e) {
   enum status st = STATUS_OK;
-  struct enc c = { .t = t, .a = a, .special = special, .e = e };
+  struct enc c = { .t = t, .a = a, .special = special, .guard = guard, .n_guard = n_guard, .e = e };
   size_t first = text.n / 3 + 16; /* English has about four bytes a token */
   out->id = NULL, out->n = 0;
   c.id = arena_alloc(a, first * sizeof *c.id);
@@ -246,10 +263,10 @@ out:
 }
 
 enum status tokenizer_encode(const struct tokenizer *t, struct span text, int special, struct arena *a, struct tokens *out, struct err *e) {
-  if (utf8_valid_prefix(text) == text.n) return encode(t, text, special, a, out, NULL, e);
+  if (utf8_valid_prefix(text) == text.n) return encode(t, text, special, NULL, 0, a, out, NULL, e);
   struct buf b = { 0 };
   enum status st = utf8_lossy(text, &b, e);
-  if (st == STATUS_OK) st = encode(t, (struct span){ b.p, b.n }, special, a, out, NULL, e);
+  if (st == STATUS_OK) st = encode(t, (struct span){ b.p, b.n }, special, NULL, 0, a, out, NULL, e);
   buf_free(&b);
   return st;
 }
@@ -258,5 +275,12 @@ enum status tokenizer_encode_ends(const struct tokenizer *t, struct span text, i
                                   struct err *e) {
   size_t good = utf8_valid_prefix(text);
   if (good != text.n) return err_set(e, STATUS_DATA, "byte %zu is not UTF-8", good);
-  return encode(t, text, special, a, out, end, e);
+  return encode(t, text, special, NULL, 0, a, out, end, e);
+}
+
+enum status tokenizer_encode_guarded(const struct tokenizer *t, struct span text, const struct text_range *guard, size_t n_guard, struct arena *a,
+                                     struct tokens *out, size_t **end, struct err *e) {
+  size_t good = utf8_valid_prefix(text);
+  if (good != text.n) return err_set(e, STATUS_DATA, "byte %zu is not UTF-8", good);
+  return encode(t, text, 1, guard, n_guard, a, out, end, e);
 }

@@ -105,7 +105,7 @@ static enum status row_messages(struct reader *x, struct span v, struct arena *a
   TRY(need_tokenizer(x, e));
   if (x->template == NULL) TRY(template_find(NULL, x->t, &x->template, e));
   TRY(json_parse(v, "messages", &j, e));
-  TRY(template_tokens(x->template, x->t, j, NULL, 0, a, out, &mask, e));
+  TRY(template_tokens_guarded(x->template, x->t, j, NULL, 0, a, out, &mask, e));
 out:
   json_free(j);
   return st;
