@@ -16,7 +16,7 @@ for f in $code $(grep -E '\.(sh|py)$' <<<"$files"); do head -4 "$f" | grep -q 'S
 declare -A room
 for f in $(grep '\.h$' <<<"$code"); do room[$(basename "$f")]=${f%%/*}; done
 # Shared headers of stage rooms that every stage may see.
-shared=" record.h shard.h teacher.h terms.h pii.h teacher_options.h sampling_options.h "
+shared=" record.h shard.h teacher.h terms.h pii.h teacher_options.h teacher_rows.h answer_parse.h sampling_options.h words.h similar.h "
 allowed() { # FROM TO
   case $1 in
     core) [ "$2" = core ] ;;
