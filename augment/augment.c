@@ -167,12 +167,14 @@ static void count_rejected(struct augment *g, const char *why)
   }
 }
 
-static enum status put_task(struct augment *g, const struct teacher *by, struct err *e)
+static enum status put_task(struct augment *g, const struct teacher *by, const struct answer *a, struct err *e)
 {
   enum status st = STATUS_OK;
+  char key[65];
   const struct { const char *key, *value; } rows[] = { { "recipe", recipe_name(g->recipe) }, { "skill", recipe_skill(g->recipe) },
                                                        { "elicitation", recipe_elicitation(g->recipe) }, { "vertical", g->o->vertical },
-                                                       { "lang", g->o->lang }, { "teacher", teacher_name(by) }, { "terms", teacher_terms(by) } };
+                                                       { "lang", g->o->lang }, { "teacher", teacher_name(by) }, { "terms", teacher_terms(by) }, { "key", key } };
+  hash_hex(a->key, sizeof a->key, key);
   buf_clear(&g->task);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     TRY(buf_puts(&g->task, i ? "," : "{", e));
@@ -202,7 +204,7 @@ static enum status write_child(struct augment *g, struct row *r, const struct an
   TRY(buf_puts(&g->messages, "[{\"role\":\"user\",\"content\":", e));
   TRY(json_put_string(&g->messages, (struct span){ g->content.p, g->content.n }, e));
   TRY(buf_puts(&g->messages, "}]", e));
-  TRY(put_task(g, teacher_of(g->t, a), e));
+  TRY(put_task(g, teacher_of(g->t, a), a, e));
   struct field_edit edits[5] = { { "id", { id.p, id.n } }, { "text", { NULL, 0 } }, { "messages", { g->messages.p, g->messages.n } },
                                  { "task", { g->task.p, g->task.n } } };
   size_t n = 4;

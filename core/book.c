@@ -390,7 +390,7 @@ void book_key(struct span identity, struct span body, uint32_t ordinal, unsigned
   sha256_end(s, key);
 }
 
-static enum status read_answer(struct book *b, const struct entry *en, struct span body, struct arena *a, struct book_answer *ans,
+static enum status read_answer(struct book *b, const struct entry *en, const struct span *body, struct arena *a, struct book_answer *ans,
                                int *found, struct err *e) {
   enum status st = STATUS_OK;
   struct seg_source src;
@@ -406,7 +406,7 @@ static enum status read_answer(struct book *b, const struct entry *en, struct sp
   if (st != STATUS_OK) goto out;
   TRY(seg_answer_parse(payload, &sa, e));
   if (memcmp(sa.key, key, SEG_KEY)) TRY(err_set(e, STATUS_CHECKSUM, "'%s' byte %llu: holds another answer than expected", src.name, (unsigned long long)r.offset));
-  if (sa.body.n != body.n || (body.n && memcmp(sa.body.p, body.p, body.n))) goto out;
+  if (body && (sa.body.n != body->n || (body->n && memcmp(sa.body.p, body->p, body->n)))) goto out;
   *ans = (struct book_answer){ sa.body, sa.answer, sa.meta };
   *found = 1;
 out:
@@ -415,8 +415,8 @@ out:
 
 enum { REFRESH_NS = 200000000 };
 
-enum status book_find(struct book *b, const unsigned char key[32], struct span body, struct arena *a, struct book_answer *ans,
-                      int *found, struct err *e) {
+static enum status find(struct book *b, const unsigned char key[32], const struct span *body, struct arena *a, struct book_answer *ans,
+                        int *found, struct err *e) {
   enum status st = STATUS_OK;
   struct entry from_index;
   *found = 0;
@@ -433,6 +433,15 @@ enum status book_find(struct book *b, const unsigned char key[32], struct span b
 out:
   pthread_mutex_unlock(&b->mu);
   return st;
+}
+
+enum status book_find(struct book *b, const unsigned char key[32], struct span body, struct arena *a, struct book_answer *ans,
+                      int *found, struct err *e) {
+  return find(b, key, &body, a, ans, found, e);
+}
+
+enum status book_find_key(struct book *b, const unsigned char key[32], struct arena *a, struct book_answer *ans, int *found, struct err *e) {
+  return find(b, key, NULL, a, ans, found, e);
 }
 
 static enum status put(struct book *b, uint32_t type, const unsigned char key[32], const struct book_answer *ans, struct err *e) {

@@ -30,6 +30,8 @@ struct book_answer {
  * STATUS_CHECKSUM when the stored record is damaged. */
 MUST_USE enum status book_find(struct book *b, const unsigned char key[32], struct span body, struct arena *a,
                                struct book_answer *ans, int *found, struct err *e);
+/* The same whatever the body is: for looking up what a record's `key` names. */
+MUST_USE enum status book_find_key(struct book *b, const unsigned char key[32], struct arena *a, struct book_answer *ans, int *found, struct err *e);
 /* Appends an answer. Durable (fsynced) when book_commit returns; callers pass an answer on only after that. */
 MUST_USE enum status book_put(struct book *b, const unsigned char key[32], const struct book_answer *ans, struct err *e);
 /* Keeps an answer that was refused for good (type failed): for the record and for `book retry`, never found as an answer. */
@@ -67,5 +69,7 @@ MUST_USE enum status book_merge(const char *to, const char *from, uint64_t *copi
 /* Rewrites all segments nobody writes to as one, without duplicate answers and damaged records. STATUS_USAGE while a
  * process still writes to the book. kept, dropped: records. */
 MUST_USE enum status book_compact(const char *path, uint64_t *kept, uint64_t *dropped, struct err *e);
+/* The same, leaving out the answers (good and failed) under these keys (n of 32 bytes, sorted by the call). */
+MUST_USE enum status book_forget(const char *path, unsigned char *keys, size_t n, uint64_t *answers, struct err *e);
 
 #endif

@@ -19,7 +19,12 @@ struct compact {
   struct buf out;
   struct file_atomic f;
   uint64_t kept, dropped;
+  const unsigned char *forget; /* (n_forget, SEG_KEY) sorted */
+  size_t n_forget;
+  uint64_t forgotten;
 };
+
+static int by_key(const void *a, const void *b) { return memcmp(a, b, SEG_KEY); }
 
 static enum status flush(struct compact *x, struct err *e) {
   if (x->out.n && fwrite(x->out.p, 1, x->out.n, x->f.fp) != x->out.n) return err_sys(e, STATUS_IO, "'%s' cannot be written", x->f.path);
@@ -42,6 +47,11 @@ static enum status take(void *ctx, const struct seg_record *r, struct err *e) {
   if (st != STATUS_OK) {
     if (e) *e = why;
     return st;
+  }
+  if ((r->type == SEG_ANSWER || r->type == SEG_FAILED) && payload.n >= SEG_KEY && x->n_forget &&
+      bsearch(payload.p, x->forget, x->n_forget, SEG_KEY, by_key)) {
+    x->forgotten++;
+    return STATUS_OK;
   }
   if (r->type == SEG_ANSWER && payload.n >= SEG_KEY) {
     const struct entry *en = book_map_get(x->b, (const unsigned char *)payload.p);
@@ -91,9 +101,9 @@ out:
   return st;
 }
 
-enum status book_compact(const char *path, uint64_t *kept, uint64_t *dropped, struct err *e) {
+static enum status rewrite(const char *path, struct compact *how, struct err *e) {
   enum status st = STATUS_OK;
-  struct compact x = { 0 };
+  struct compact x = *how;
   const char **names = NULL;
   size_t n = 0;
   int *fd = NULL;
@@ -130,11 +140,28 @@ out:
   }
   for (size_t i = 0; fd && i < n; i++)
     if (fd[i] >= 0) close(fd[i]);
-  *kept = x.kept;
-  *dropped = x.dropped;
+  how->kept = x.kept;
+  how->dropped = x.dropped;
+  how->forgotten = x.forgotten;
   mem_free(fd);
   buf_free(&x.out);
   arena_free(x.a);
   arena_free(a);
+  return st;
+}
+
+enum status book_compact(const char *path, uint64_t *kept, uint64_t *dropped, struct err *e) {
+  struct compact x = { 0 };
+  enum status st = rewrite(path, &x, e);
+  *kept = x.kept;
+  *dropped = x.dropped;
+  return st;
+}
+
+enum status book_forget(const char *path, unsigned char *keys, size_t n, uint64_t *answers, struct err *e) {
+  struct compact x = { .forget = keys, .n_forget = n };
+  qsort(keys, n, SEG_KEY, by_key);
+  enum status st = rewrite(path, &x, e);
+  *answers = x.forgotten;
   return st;
 }

@@ -2,6 +2,7 @@
  * `retort ledger`: what the book says about the flow of rows, as a table or JSON; exit 1 when it does not add up. */
 #include <inttypes.h>
 #include "flow.h"
+#include "json.h"
 #include "stage.h"
 
 struct ledger_options { int json; };
@@ -30,6 +31,25 @@ out:
   return st;
 }
 
+/* Of one flow [from, to): what came in at its sources, what is left at its ends, and whether every run adds up. */
+static enum status print_total(struct ctx *c, const struct flow_run *run, size_t from, size_t to, struct err *e) {
+  uint64_t in = 0, dropped = 0, failed = 0, left = 0;
+  int bad = 0;
+  for (size_t i = from; i < to; i++) {
+    const struct flow_run *r = &run[i];
+    int read_on = 0;
+    if (r->superseded) continue;
+    for (size_t k = from; k < to; k++)
+      for (size_t u = 0; u < run[k].n_up; u++) read_on |= run[k].up[u] == i;
+    in += r->n_up == 0 ? r->in : 0;
+    dropped += r->dropped, failed += r->failed;
+    left += read_on ? 0 : strcmp(r->stdout_id, "none") != 0 ? r->made : r->kept;
+    bad |= counts(r);
+  }
+  return ctx_print(c, e, "  %-12s %10" PRIu64 " %10s %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %9s  %s\n", "total", in, "", dropped, failed, left, "",
+                   bad ? "DOES NOT ADD UP" : "adds up");
+}
+
 static enum status print_table(struct ctx *c, const struct flow_run *run, size_t n, struct err *e) {
   enum status st = STATUS_OK;
   for (size_t i = 0; i < n; i++) {
@@ -53,6 +73,11 @@ static enum status print_table(struct ctx *c, const struct flow_run *run, size_t
     TRY(print_reasons(c, "dropped", r->dropped_why, r->n_dropped_why, e));
     TRY(print_reasons(c, "failed", r->failed_why, r->n_failed_why, e));
     if (counts(r)) TRY(ctx_print(c, e, "  %-12s %10s   ! %s\n", "", "", r->problem));
+    if (i + 1 == n || run[i + 1].flow != r->flow) {
+      size_t from = i;
+      while (from > 0 && run[from - 1].flow == r->flow) from--;
+      TRY(print_total(c, run, from, i + 1, e));
+    }
   }
 out:
   return st;
@@ -91,6 +116,24 @@ out:
   return st;
 }
 
+/* What `retort forget` left a note of. */
+static enum status print_forgotten(void *ctx, struct span note, struct err *e) {
+  enum status st;
+  struct json *j = NULL;
+  TRY(json_parse(note, "note", &j, e));
+  time_t t = (time_t)json_int(json_get(j, "time"), 0);
+  struct tm tm;
+  char day[32] = "";
+  if (gmtime_r(&t, &tm)) strftime(day, sizeof day, "%Y-%m-%d %H:%M:%S UTC", &tm);
+  for (size_t i = 0; i < json_size(json_get(j, "ids")); i++)
+    TRY(ctx_print(ctx, e, "forgotten: %s, %s: %lld rows, %lld in shards, %lld answers; reason: %s\n", json_cstr(json_at(json_get(j, "ids"), i), "?"), day,
+                  (long long)json_int(json_get(j, "rows"), 0), (long long)json_int(json_get(j, "shard_rows"), 0), (long long)json_int(json_get(j, "answers"), 0),
+                  json_cstr(json_get(j, "why"), "")));
+out:
+  json_free(j);
+  return st;
+}
+
 static enum status run(struct ctx *c, const void *options, const struct opt_list *args, struct err *e) {
   enum status st = STATUS_OK;
   const struct ledger_options *o = options;
@@ -105,6 +148,7 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   for (size_t i = n; i-- > 0;)
     if (counts(&list[i])) bad++, first = i;
   if (!o->json) TRY(n ? print_table(c, list, n, e) : ctx_print(c, e, "'%s': no stage has run with this book yet\n", path));
+  if (!o->json) TRY(book_notes(b, "forget", print_forgotten, c, e));
   for (size_t i = 0; o->json && i < n; i++) {
     buf_clear(&line);
     TRY(put_run(&line, list, &list[i], e));

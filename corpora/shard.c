@@ -6,6 +6,7 @@
 #include "hash.h"
 #include "pool.h"
 #include "rng.h"
+#include "shard_bits.h"
 #include "shard_block.h"
 #include "shard_file.h"
 #include "shard_manifest.h"
@@ -504,7 +505,7 @@ enum status shard_ahead(struct shard_reader *r, const int64_t *i, int64_t n, str
   return r->n_loading ? load_all(r, -2, e) : STATUS_OK;
 }
 
-enum status shard_read(struct shard_reader *r, int64_t i, struct arena *a, struct sample *s, struct err *e) {
+static enum status read_sample(struct shard_reader *r, int64_t i, int raw, struct arena *a, struct sample *s, struct err *e) {
   if (i < 0 || i >= r->m.info.n_samples)
     return err_set(e, STATUS_DATA, "'%s': sample %lld of %lld", r->folder, (long long)i, (long long)r->m.info.n_samples);
   const struct open_file *o;
@@ -512,8 +513,80 @@ enum status shard_read(struct shard_reader *r, int64_t i, struct arena *a, struc
   struct block *b = NULL;
   int64_t number = locate(r, i, &o, &frame);
   enum status st = get_block(r, o, frame, number, &b, e);
-  if (st == STATUS_OK) st = block_sample(b, (uint32_t)((uint64_t)i - b->first_sample), 1, a, s, e);
+  if (st == STATUS_OK) {
+    b->raw = raw;
+    st = block_sample(b, (uint32_t)((uint64_t)i - b->first_sample), 1, a, s, e);
+  }
   return st == STATUS_OK ? st : err_prefix(e, "'%s': sample %lld", o->path, (long long)i);
+}
+
+enum status shard_read(struct shard_reader *r, int64_t i, struct arena *a, struct sample *s, struct err *e) { return read_sample(r, i, 0, a, s, e); }
+
+enum status shard_read_raw(struct shard_reader *r, int64_t i, struct arena *a, struct sample *s, struct err *e) { return read_sample(r, i, 1, a, s, e); }
+
+enum status shard_scale(struct shard_reader *r, struct shard_writer_options *o, struct err *e) {
+  struct block *b = NULL;
+  double step[2];
+  if (r->m.info.top_k == 0 || r->m.info.n_samples == 0) return STATUS_OK;
+  enum status st = get_block(r, &r->file[0], &r->file[0].frame[0], 0, &b, e);
+  if (st != STATUS_OK) return err_prefix(e, "'%s'", r->file[0].path);
+  memcpy(step, b->col[COL_SCALE], sizeof step);
+  o->top_error = step[0] == step[1] ? step[0] : 0;
+  if (o->top_error == 0 && (step[0] != STEP_FIRST || step[1] != STEP_MOST))
+    return err_set(e, STATUS_DATA, "'%s': log-probabilities on a scale of %g to %g nat, which this retort does not write", r->folder, step[0], step[1]);
+  return STATUS_OK;
+}
+
+static enum status find_in_block(const struct block *b, const struct open_file *f, uint64_t frame, const char *row_id,
+                                 enum status (*fn)(void *ctx, const struct shard_place *p, struct err *e), void *ctx, struct err *e) {
+  enum status st = STATUS_OK;
+  for (uint32_t i = 0; i < b->n_samples; i++) {
+    uint64_t tok = b->tok0[i];
+    for (uint64_t d = b->doc0[i]; d < b->doc0[i + 1]; d++) {
+      uint32_t len = block_doc_tokens(b, d);
+      if (span_is(block_row_id(b, i, d), row_id)) {
+        struct shard_place p = { (int64_t)(b->first_sample + i), (int32_t)(d - b->doc0[i]), (int32_t)len,
+          (int32_t)bits_count(b->col[COL_MASK], tok + 1, tok + len), frame, f->path };
+        TRY(fn(ctx, &p, e));
+      }
+      tok += len;
+    }
+  }
+out:
+  return st;
+}
+
+enum status shard_find_row(struct shard_reader *r, const char *row_id, enum status (*f)(void *ctx, const struct shard_place *p, struct err *e),
+                           void *ctx, struct err *e) {
+  enum status st = STATUS_OK;
+  for (size_t i = 0; i < r->m.n_files; i++)
+    for (uint64_t k = 0; k < r->file[i].n_frames; k++) {
+      const struct open_file *o = &r->file[i];
+      struct block *b = NULL;
+      st = get_block(r, o, &o->frame[k], (int64_t)(o->first_frame + k), &b, e);
+      if (st == STATUS_OK) st = find_in_block(b, o, k, row_id, f, ctx, e);
+      if (st != STATUS_OK) return err_prefix(e, "'%s'", o->path);
+    }
+  return st;
+}
+
+enum status shard_about(struct shard_reader *r, int64_t sample, int32_t doc, struct arena *a, struct span *about, struct err *e) {
+  const struct open_file *o;
+  const struct rtz_frame *frame;
+  struct block *b = NULL;
+  *about = (struct span){ NULL, 0 };
+  if (sample < 0 || sample >= r->m.info.n_samples) return err_set(e, STATUS_DATA, "'%s': sample %lld of %lld", r->folder, (long long)sample, (long long)r->m.info.n_samples);
+  int64_t number = locate(r, sample, &o, &frame);
+  enum status st = get_block(r, o, frame, number, &b, e);
+  if (st != STATUS_OK) return err_prefix(e, "'%s'", o->path);
+  uint64_t at = (uint64_t)sample - b->first_sample, d = b->doc0[at] + (uint64_t)doc;
+  if (doc < 0 || d >= b->doc0[at + 1]) return err_set(e, STATUS_DATA, "'%s': sample %lld has no document %d", o->path, (long long)sample, doc);
+  struct span s = block_about(b, d);
+  if (!s.p) return STATUS_OK;
+  char *copy = arena_strndup(a, s.p, s.n);
+  if (!copy) return err_nomem(e, s.n);
+  *about = (struct span){ copy, s.n };
+  return STATUS_OK;
 }
 
 void shard_order(const struct shard_reader *r, uint64_t seed, uint64_t epoch, int64_t *order) {

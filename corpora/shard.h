@@ -15,6 +15,7 @@ struct sample {
   unsigned char *mask;     /* (n_tok) 1 = this token is a target of the loss: row k predicts k+1, so mask belongs to the token predicted */
   int32_t *doc_start;      /* (n_doc + 1) */
   const char **row_id;     /* (n_doc) record ids */
+  const char **about;      /* (n_doc) what else the row said (shard_about), JSON objects; NULL = nothing. Written, not read back here */
   int32_t k;               /* top-k targets a position, 0 = none */
   int32_t n_target;        /* positions in the loss = number of i with mask[i] = 1 that are not first in their document;
                               filled with target_pos whether or not targets of a teacher are stored */
@@ -36,6 +37,7 @@ struct shard_info {
   const char *teacher, *teacher_identity, *terms; /* "" when no targets */
 };
 struct shard_reader;
+struct shard_writer_options;
 /* A reader is for one thread at a time. Opens and checks the manifest (SHA-256 of every file is checked by `retort check`, XXH3 of a block at every read). */
 MUST_USE enum status shard_open(const char *folder, struct shard_reader **r, struct err *e);
 void shard_close(struct shard_reader *r);
@@ -47,6 +49,18 @@ MUST_USE enum status shard_read(struct shard_reader *r, int64_t i, struct arena 
 MUST_USE enum status shard_ahead(struct shard_reader *r, const int64_t *i, int64_t n, struct err *e);
 /* Deterministic order of an epoch: permutation of [0, n_samples) from (seed, epoch). */
 void shard_order(const struct shard_reader *r, uint64_t seed, uint64_t epoch, int64_t *order);
+
+/* The same with log-probabilities as they are stored (mass not closed): shard_write of such a sample into a writer of the same
+ * scale that is `unchecked` stores the very same targets. */
+MUST_USE enum status shard_read_raw(struct shard_reader *r, int64_t i, struct arena *a, struct sample *s, struct err *e);
+/* Sets the scale of o to that of the reader's blocks (top_error, or the shards' own). */
+MUST_USE enum status shard_scale(struct shard_reader *r, struct shard_writer_options *o, struct err *e);
+/* Where a row went: calls f for every piece of it, in order. */
+struct shard_place { int64_t sample; int32_t doc, n_tok, n_target; uint64_t frame; const char *file; };
+MUST_USE enum status shard_find_row(struct shard_reader *r, const char *row_id, enum status (*f)(void *ctx, const struct shard_place *p, struct err *e),
+                                    void *ctx, struct err *e);
+/* What the row of a document said beside its text: source, teacher, scores, ... as a JSON object; {NULL,0} when nothing is kept. */
+MUST_USE enum status shard_about(struct shard_reader *r, int64_t sample, int32_t doc, struct arena *a, struct span *about, struct err *e);
 
 struct shard_writer;
 struct shard_writer_options {

@@ -135,6 +135,10 @@ static enum status put_tokens(struct block_writer *w, const struct sample *s, st
     TRY(buf_put(&w->col[COL_ROW_ID_LEN], &name, 4, e));
     TRY(buf_put(&w->col[COL_ROW_ID], s->row_id[d], name, e));
     TRY(buf_put(&w->col[COL_DOC_WEIGHT], &weight, 4, e));
+    uint32_t about = s->about && s->about[d] ? (uint32_t)strlen(s->about[d]) : 0;
+    w->with_about |= about > 0;
+    TRY(buf_put(&w->col[COL_ABOUT_LEN], &about, 4, e));
+    if (about) TRY(buf_put(&w->col[COL_ABOUT], s->about[d], about, e));
     uint64_t at = (uint64_t)w->n_tok - n_tok + (uint64_t)s->doc_start[d];
     w->n_target += (uint32_t)bits_count((const unsigned char *)mask->p, at + 1, at + len);
     if (!has_targets(&w->shape)) continue;
@@ -195,7 +199,7 @@ enum status block_finish(struct block_writer *w, struct buf *out, struct err *e)
   double scale[2] = { w->step_first, w->step_most };
   if (w->shape.top_k) TRY(buf_put(&w->col[COL_SCALE], scale, sizeof scale, e));
   for (int c = 1; c < COL_COUNT; c++) {
-    if (!column_of(&w->shape, c) && !(c == COL_DOC_WEIGHT && w->weighted)) continue;
+    if (!column_of(&w->shape, c) && !(c == COL_DOC_WEIGHT && w->weighted) && !(c >= COL_ABOUT_LEN && w->with_about)) continue;
     table[n++] = (struct column){ (uint16_t)c, 0, 0, w->col[c].n, xxh3(w->col[c].p ? w->col[c].p : "", w->col[c].n) };
   }
   struct header h = { BLOCK_MAGIC, BLOCK_VERSION, 0, w->n_samples, w->n_tok, w->n_doc, w->n_target, (uint32_t)w->shape.context,
@@ -214,7 +218,7 @@ enum status block_finish(struct block_writer *w, struct buf *out, struct err *e)
   }
   w->first_sample += w->n_samples;
   w->n_samples = w->n_tok = w->n_doc = w->n_target = 0;
-  w->weighted = 0;
+  w->weighted = w->with_about = 0;
   for (int c = 1; c < COL_COUNT; c++) buf_clear(&w->col[c]);
 out:
   return st;
@@ -243,7 +247,7 @@ static int expected_bytes(const struct block *b, int c, uint64_t *n) {
   uint64_t t = b->n_target;
   switch (c) {
     case COL_SAMPLE_TOK: case COL_SAMPLE_DOC: *n = 4 * (uint64_t)b->n_samples; return 1;
-    case COL_DOC_LEN: case COL_ROW_ID_LEN: case COL_DOC_WEIGHT: *n = 4 * (uint64_t)b->n_doc; return 1;
+    case COL_DOC_LEN: case COL_ROW_ID_LEN: case COL_DOC_WEIGHT: case COL_ABOUT_LEN: *n = 4 * (uint64_t)b->n_doc; return 1;
     case COL_IDS: *n = (uint64_t)b->id_bytes * b->n_tok; return 1;
     case COL_MASK: *n = ((uint64_t)b->n_tok + 7) / 8; return 1;
     case COL_CONTEXT_HASH: *n = 8 * (uint64_t)b->n_doc; return 1;
@@ -308,10 +312,35 @@ static enum status read_columns(const unsigned char *data, uint64_t bytes, uint3
   for (int c = 1; c < COL_COUNT; c++) {
     int need = column_of(&b->shape, c);
     if (need && !b->col[c]) return err_set(e, STATUS_DATA, "block column %d is missing", c);
-    if (!need && b->col[c] && c != COL_DOC_WEIGHT) return err_set(e, STATUS_DATA, "block column %d is not expected here", c);
+    if (!need && b->col[c] && c != COL_DOC_WEIGHT && c < COL_ABOUT_LEN) return err_set(e, STATUS_DATA, "block column %d is not expected here", c);
   }
   return STATUS_OK;
 }
+
+static enum status check_about(const struct block *b, struct err *e) {
+  uint64_t sum = 0;
+  if (!b->col[COL_ABOUT_LEN] != !b->col[COL_ABOUT]) return err_set(e, STATUS_DATA, "block has one of the columns %d and %d without the other", COL_ABOUT_LEN, COL_ABOUT);
+  for (uint32_t d = 0; b->col[COL_ABOUT] && d < b->n_doc; d++) sum += u32_at(b->col[COL_ABOUT_LEN], d);
+  if (sum != b->col_bytes[COL_ABOUT]) return err_set(e, STATUS_DATA, "what rows said has %llu bytes in a block, its lengths add up to %llu",
+                                                    (unsigned long long)b->col_bytes[COL_ABOUT], (unsigned long long)sum);
+  return STATUS_OK;
+}
+
+struct span block_about(const struct block *b, uint64_t doc) {
+  uint64_t at = 0;
+  if (!b->col[COL_ABOUT]) return (struct span){ NULL, 0 };
+  for (uint64_t d = 0; d < doc; d++) at += u32_at(b->col[COL_ABOUT_LEN], d);
+  size_t n = u32_at(b->col[COL_ABOUT_LEN], doc);
+  return n ? (struct span){ (const char *)b->col[COL_ABOUT] + at, n } : (struct span){ NULL, 0 };
+}
+
+struct span block_row_id(const struct block *b, uint32_t sample, uint64_t doc) {
+  uint64_t at = b->name0[sample];
+  for (uint64_t d = b->doc0[sample]; d < doc; d++) at += u32_at(b->col[COL_ROW_ID_LEN], d);
+  return (struct span){ (const char *)b->col[COL_ROW_ID] + at, u32_at(b->col[COL_ROW_ID_LEN], doc) };
+}
+
+uint32_t block_doc_tokens(const struct block *b, uint64_t doc) { return u32_at(b->col[COL_DOC_LEN], doc); }
 
 /* Prefix sums over the samples, and the rules between the counts. */
 static enum status index_samples(struct block *b, struct err *e) {
@@ -350,6 +379,7 @@ enum status block_parse(const unsigned char *data, uint64_t bytes, const struct 
   *b = (struct block){ 0 };
   TRY(read_header(data, bytes, shape, verify, &h, b, e));
   TRY(read_columns(data, bytes, h.n_columns, verify, b, e));
+  TRY(check_about(b, e));
   TRY(index_samples(b, e));
 out:
   if (st != STATUS_OK) block_free(b);
@@ -379,6 +409,7 @@ static enum status read_targets(const struct block *b, uint32_t i, struct sample
       if (isnan(s->rest[t]) || s->rest[t] > 1e-3f) return err_set(e, STATUS_DATA, "log of the remaining mass %g", (double)s->rest[t]);
   }
   TRY(coded_open(&c, b->shape.vocab, step[0], step[1], e));
+  c.raw = b->raw;
   TRY(coded_get(&c, b->col[COL_CODED] + b->code0[i], b->code0[i + 1] - b->code0[i], b->shape.vocab, s, e));
 out:
   coded_close(&c);

@@ -9,6 +9,7 @@
 #include "mem.h"
 #include "shard.h"
 #include "shard_coded.h"
+#include "span.h"
 
 #define BLOCK_MAGIC 0x42535452u /* "RTSB" */
 #define BLOCK_VERSION 2 /* 1 is read too, but not its raw top-k columns */
@@ -31,6 +32,8 @@ enum block_column_id {
   COL_CODED_BYTES = 16, /* u32 (n_samples) bytes of each sample's stream */
   COL_CODED = 17,       /* streams of top k and draws (shard_coded.h) */
   COL_SCALE = 18,       /* f64 (2) first and greatest step of the log-probabilities; with top k */
+  COL_ABOUT_LEN = 19,   /* u32 (n_doc); absent when no row has anything to say */
+  COL_ABOUT = 20,       /* JSON objects: the row without its text (docs/formats.md) */
   COL_COUNT
 };
 
@@ -44,7 +47,7 @@ struct block_writer {
   struct buf col[COL_COUNT];
   uint32_t n_samples, n_tok, n_doc, n_target;
   uint64_t first_sample;
-  int weighted, unchecked;
+  int weighted, with_about, unchecked;
   double step_first, step_most; /* scale of the log-probabilities; set with shape */
   struct coded coded;           /* opened by the first sample with top k or draws */
 };
@@ -63,6 +66,7 @@ struct block {
   struct block_shape shape;
   uint32_t n_samples, n_tok, n_doc, n_target;
   uint32_t id_bytes;
+  int raw; /* set by the caller: log-probabilities as stored (coded.raw) */
   uint64_t first_sample;
   const unsigned char *col[COL_COUNT];
   uint64_t col_bytes[COL_COUNT];
@@ -73,5 +77,9 @@ struct block {
 MUST_USE enum status block_parse(const unsigned char *data, uint64_t bytes, const struct block_shape *shape, int verify,
                                  struct block *b, struct err *e);
 MUST_USE enum status block_sample(const struct block *b, uint32_t i, int verify, struct arena *a, struct sample *s, struct err *e);
+/* Of document `doc` of the block (doc0[sample] and on). {NULL,0}: nothing is kept. */
+struct span block_about(const struct block *b, uint64_t doc);
+struct span block_row_id(const struct block *b, uint32_t sample, uint64_t doc);
+uint32_t block_doc_tokens(const struct block *b, uint64_t doc);
 void block_free(struct block *b); /* accepts a zeroed one */
 #endif

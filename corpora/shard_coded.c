@@ -126,6 +126,7 @@ static enum status get_top(struct coded *c, struct code_reader *r, int32_t vocab
     if (got >= (uint32_t)vocab) return err_set(e, STATUS_DATA, "target token id %u, expected 0 to %d", got, vocab - 1);
     id[j] = (int32_t)got;
   }
+  if (c->raw) return st;
   double shift = log(kept) - log(mass);
   if (!(fabs(shift) <= step + 2 * MASS_TOLERANCE / kept)) /* the scale's error and what a writer lets through */
     return err_set(e, STATUS_DATA, "target %d: the top %d and the rest sum to %.6f, expected 1", t, s->k, mass + exp((double)s->rest[t]));

@@ -8,6 +8,7 @@
 
 struct coded { /* state of a writer or reader; one sample at a time */
   struct code_model *model;
+  int raw; /* reading: leave the levels as they are, mass not closed; writing them again gives the same stream */
   struct code_scale scale; /* error of a log-probability: at most scale.most, half by rounding, half by closing the mass */
 };
 MUST_USE enum status coded_open(struct coded *c, int32_t vocab, double first, double most, struct err *e);

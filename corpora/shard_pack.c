@@ -54,14 +54,16 @@ static enum status close_bin(struct pack *p, int i, struct err *e) {
   s.doc_start = (int32_t *)(void *)b->start.p;
   s.weight = (float *)(void *)b->weight.p;
   s.row_id = arena_alloc(p->a, (size_t)b->n_doc * sizeof *s.row_id);
-  if (!s.row_id) {
-    st = err_nomem(e, (size_t)b->n_doc * sizeof *s.row_id);
+  s.about = arena_alloc(p->a, (size_t)b->n_doc * sizeof *s.about);
+  if (!s.row_id || !s.about) {
+    st = err_nomem(e, (size_t)b->n_doc * 2 * sizeof *s.row_id);
     goto out;
   }
   for (int32_t d = 0; d < b->n_doc; d++) {
     size_t at;
     memcpy(&at, b->name_at.p + (size_t)d * sizeof at, sizeof at);
     s.row_id[d] = b->names.p + at;
+    s.about[d] = s.row_id[d] + strlen(s.row_id[d]) + 1;
   }
   TRY(sample_targets(&s, p->a, e));
   TRY(p->full(p->ctx, &s, e));
@@ -104,7 +106,8 @@ static enum status open_bin(struct pack *p, int *at, struct err *e) {
   return STATUS_OK;
 }
 
-enum status pack_add(struct pack *p, const int32_t *ids, const unsigned char *mask, size_t n, const char *row_id, float weight, struct err *e) {
+enum status pack_add(struct pack *p, const int32_t *ids, const unsigned char *mask, size_t n, const char *row_id, const char *about, float weight,
+                     struct err *e) {
   enum status st = STATUS_OK;
   int i = p->one_each ? -1 : best_fit(p, (int32_t)n);
   if (i < 0) TRY(open_bin(p, &i, e));
@@ -116,6 +119,7 @@ enum status pack_add(struct pack *p, const int32_t *ids, const unsigned char *ma
   TRY(buf_put(&b->weight, &weight, sizeof weight, e));
   TRY(buf_put(&b->name_at, &name, sizeof name, e));
   TRY(buf_put(&b->names, row_id, strlen(row_id) + 1, e));
+  TRY(buf_put(&b->names, about ? about : "", about ? strlen(about) + 1 : 1, e)); /* behind its row id */
   b->n_tok += (int32_t)n;
   b->n_doc++;
   if (p->one_each || p->context - b->n_tok < CLOSE_BELOW) TRY(close_bin(p, i, e));

@@ -12,7 +12,8 @@ struct pack;
 typedef enum status (*pack_full)(void *ctx, struct sample *s, struct err *e);
 MUST_USE enum status pack_new(int32_t context, int one_each, pack_full full, void *ctx, struct pack **p, struct err *e);
 /* n is at most context. */
-MUST_USE enum status pack_add(struct pack *p, const int32_t *ids, const unsigned char *mask, size_t n, const char *row_id, float weight, struct err *e);
+MUST_USE enum status pack_add(struct pack *p, const int32_t *ids, const unsigned char *mask, size_t n, const char *row_id, const char *about /* or NULL */, float weight,
+                              struct err *e);
 MUST_USE enum status pack_finish(struct pack *p, struct err *e); /* hands out what is open, oldest first */
 void pack_free(struct pack *p);
 #endif

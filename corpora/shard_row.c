@@ -93,6 +93,29 @@ out:
   return st;
 }
 
+/* The row without what its tokens hold already. */
+static enum status keep_about(struct document *d, struct err *e) {
+  static const char *const text[] = { "text", "messages", "ids", "mask", "conversations", "instruction", "input", "output", "prompt", "completion",
+    "chosen", "rejected", "rationale", "tools", "passages", "id" };
+  enum status st = STATUS_OK;
+  struct buf b = { 0 };
+  for (size_t f = 0; f < d->rec.n_fields; f++) {
+    size_t i = 0;
+    while (i < sizeof text / sizeof *text && !span_key_is(d->rec.field[f].key, text[i])) i++;
+    if (i < sizeof text / sizeof *text) continue;
+    TRY(buf_puts(&b, b.n ? ",\"" : "{\"", e));
+    TRY(buf_put(&b, d->rec.field[f].key.p, d->rec.field[f].key.n, e));
+    TRY(buf_puts(&b, "\":", e));
+    TRY(buf_put(&b, d->rec.field[f].value.p, d->rec.field[f].value.n, e));
+  }
+  if (b.n == 0) goto out;
+  TRY(buf_putc(&b, '}', e));
+  if ((d->about = arena_strndup(d->a, b.p, b.n)) == NULL) st = err_nomem(e, b.n);
+out:
+  buf_free(&b);
+  return st;
+}
+
 enum status document_from_row(const struct row_rules *rules, struct document *d, struct err *e) {
   enum status st;
   struct span split, messages = { NULL, 0 }, text = { NULL, 0 };
@@ -118,6 +141,7 @@ enum status document_from_row(const struct row_rules *rules, struct document *d,
     d->weight = (float)w;
   }
   TRY(provenance(d, e));
+  if (rules->about) TRY(keep_about(d, e));
   if (record_get(&d->rec, "ids").p != NULL) {
     TRY(from_ids(rules, d, e));
   } else {

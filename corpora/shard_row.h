@@ -14,6 +14,7 @@ struct document {
   int32_t *ids;
   unsigned char *mask;    /* 1 = in the loss; mask[0] is always 0: nothing predicts the first token */
   size_t n;
+  const char *about;      /* the row without its text, as a JSON object, for `why` and the card; NULL = nothing but text */
   float weight;
   const char *reason;     /* why the row is dropped; NULL = keep */
   struct span teacher, terms, licence; /* of the row's answer and source, for the card; {NULL,0} when absent */
@@ -23,6 +24,7 @@ struct row_rules {
   const struct chat_template *chat; /* NULL when the tokenizer has none: rows with messages are an error then */
   int32_t vocab;
   int weights;                      /* read the field weight */
+  int about;                        /* keep what else the row says */
   const char *split;                /* NULL = all */
 };
 /* `ids` (with `mask`) as they are; else messages through the template, mask on what the assistant wrote; else text, mask on

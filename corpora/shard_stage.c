@@ -19,7 +19,7 @@ struct shard_options {
   const char *output, *tokenizer, *teacher, *teacher_terms, *targets, *chat_template, *split, *too_long;
   int64_t context, level;
   uint64_t frame_bytes, file_bytes;
-  int pack, weights;
+  int pack, weights, about;
 };
 #define ROW(field, name, letter, type, dflt, range, arg, help) OPT_ROW(shard_options, field, name, letter, type, dflt, range, arg, help)
 static const struct opt_row rows[] = {
@@ -34,6 +34,7 @@ static const struct opt_row rows[] = {
   ROW(too_long, "too-long", 0, OPT_ENUM, "cut", "cut|drop|split", "WHAT", "rows longer than the context: keep the first tokens, drop, or go on in further documents"),
   ROW(pack, "pack", 0, OPT_FLAG, "1", NULL, NULL, "several documents to a sample (on; --no-pack)"),
   ROW(weights, "weights", 0, OPT_FLAG, NULL, NULL, NULL, "store the field weight of each row for the loss"),
+  ROW(about, "about", 0, OPT_FLAG, "1", NULL, NULL, "keep what a row says beside its text: source, teacher, scores, ... for `retort why` (on; --no-about)"),
   ROW(frame_bytes, "frame-bytes", 0, OPT_BYTES, "0", "0..1G", "BYTES", "block of samples that is compressed together; 0 = 4M, with targets 256K"),
   ROW(file_bytes, "file-bytes", 0, OPT_BYTES, "256M", "1K..", "BYTES", "a new data file begins above this"),
   ROW(level, "level", 0, OPT_INT, "3", "1..19", "N", "zstd level"),
@@ -176,7 +177,7 @@ static enum status add_pieces(struct sharding *q, struct document *d, const char
       continue;
     }
     d->mask[at] = 0; /* nothing predicts the first token of a piece */
-    enum status st = pack_add(q->pack, d->ids + at, d->mask + at, n, id, d->weight, e);
+    enum status st = pack_add(q->pack, d->ids + at, d->mask + at, n, id, d->about, d->weight, e);
     d->mask[at] = first;
     if (st != STATUS_OK) return st;
     ++*pieces;
@@ -333,7 +334,7 @@ static enum status prepare(struct sharding *q, struct shard_info *info, struct e
   TRY(tokenizer_open(tokenizer, &q->tokenizer, e));
   tokenizer_hash(q->tokenizer, sha);
   hash_hex(sha, 32, info->tokenizer_hash);
-  q->rules = (struct row_rules){ q->tokenizer, NULL, tokenizer_vocab(q->tokenizer), o->weights, o->split };
+  q->rules = (struct row_rules){ q->tokenizer, NULL, tokenizer_vocab(q->tokenizer), o->weights, o->about, o->split };
   if (o->chat_template || tokenizer_template(q->tokenizer)) TRY(template_find(o->chat_template, q->tokenizer, &q->rules.chat, e));
   if (q->rules.chat) snprintf(info->template_name, sizeof info->template_name, "%s", template_name(q->rules.chat));
   info->vocab = q->rules.vocab;

@@ -114,6 +114,9 @@ enum status teacher_field(const struct teacher *t, const struct answer *a, struc
   TRY(put_member(out, "sampling", a->sampling_json, e));
   TRY(put_member(out, "terms", (struct span){ t->terms, strlen(t->terms) }, e));
   TRY(put_member(out, "finish", (struct span){ a->finish, strlen(a->finish) }, e));
+  char key[65];
+  hash_hex(a->key, sizeof a->key, key);
+  TRY(put_member(out, "key", (struct span){ key, 64 }, e));
   TRY(buf_putc(out, '}', e));
 out:
   return st;

@@ -81,6 +81,7 @@ struct answer {
   const char *reason;      /* short, of a small set: a key of the ledger */
   struct span sampling_json; /* what was used, for the record's teacher field */
   int from_book;
+  unsigned char key[32];   /* of the journal: book_key of what was asked; zeros = not asked */
   struct usage usage;      /* of the request that made it, also when it comes from the book */
   const struct teacher *by;  /* who answered, of several; NULL = the teacher that was run */
   uint32_t part, parts;      /* --mix all: this is answer `part` of `parts` (0 = 1) to the question; the last one ends it */
@@ -117,7 +118,7 @@ struct teacher_judgement {
 void teacher_judge_by(struct teacher *t, const struct teacher_judgement *j);
 /* Hands answers back as they come instead of in order (before teacher_run). */
 void teacher_unordered(struct teacher *t);
-/* {"name","identity","sampling","terms","finish"}: the record's teacher field (all strings). */
+/* {"name","identity","sampling","terms","finish","key"}: the record's teacher field (all strings; key = the journal's, in hex). */
 MUST_USE enum status teacher_field(const struct teacher *t, const struct answer *a, struct buf *out, struct err *e);
 /* Questions asked of the teacher and answers taken from the book so far. */
 void teacher_counts(const struct teacher *t, uint64_t *asked, uint64_t *from_book);

@@ -122,6 +122,7 @@ static enum status take_answer(struct teacher *t, struct ask *k, struct span ans
     goto out;
   }
   k->out.sampling_json = (struct span){ sampling, b.n };
+  memcpy(k->out.key, k->key, sizeof k->out.key);
   k->out.from_book = from_book;
   t->window_bytes += own.n;
   k->answer = own;

@@ -71,7 +71,7 @@ static void test_stored_targets(void **state) {
     memcpy(ids, (const char *)input + 4 * from, (size_t)len * 4);
     memset(mask, 1, (size_t)len);
     mask[0] = 0;
-    MUST(pack_add(pack, ids, mask, (size_t)len, arena_printf(a, "%d", q), 1, E));
+    MUST(pack_add(pack, ids, mask, (size_t)len, arena_printf(a, "%d", q), NULL, 1, E));
   }
   MUST(pack_finish(pack, E));
   MUST(shard_writer_commit(m.w, (struct span){NULL, 0}, E));

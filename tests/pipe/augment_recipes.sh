@@ -44,7 +44,7 @@ for r in rows:
     u = r['messages'][0]['content']
     if int(n) != seen[parent] or 'text' in r or r['big'] != 12345678901234567890 or r['meta'] != {'a': 'b'} or [m['role'] for m in r['messages']] != ['user']: print('FAIL: row', r); bad = 1
     if not u.startswith(f'document {parent[1:]} {{answer}} => ') or len(u.split(' => ')[1].split()) > 40: print('FAIL: content', u); bad = 1
-    if r['task'] != {'recipe': 'mine', 'skill': 'testing', 'elicitation': 'expansion', 'vertical': 'law', 'lang': 'en', 'teacher': 'mock', 'terms': 'mit'}: print('FAIL: task', r['task']); bad = 1
+    if len(r['task'].pop('key')) != 64 or r['task'] != {'recipe': 'mine', 'skill': 'testing', 'elicitation': 'expansion', 'vertical': 'law', 'lang': 'en', 'teacher': 'mock', 'terms': 'mit'}: print('FAIL: task', r['task']); bad = 1
 if [p for p in seen] != [f'd{i}' for i in range(30) if f'd{i}' in seen] or not 25 <= len(seen) <= 30: print('FAIL: parents', len(seen)); bad = 1
 if len({r['messages'][0]['content'] for r in rows}) != len(rows): print('FAIL: twins'); bad = 1
 n = int(re.search(r'120 outputs .* gave (\d+) rows', open('err').read()).group(1))
