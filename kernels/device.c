@@ -10,6 +10,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "ranks.h"
 
 #define PLUGIN "retort-cuda.so"
 
@@ -101,7 +102,12 @@ static enum status open_cuda(const char *spec, struct device *dev, struct err *e
   TRY(plugin_load(&dev->plugin, e));
   const char *work = getenv("RETORT_CUDA_WORK"); /* tests: a scratch so small that attention needs several blocks */
   o.work_bytes = work != NULL ? (size_t)strtoul(work, NULL, 10) : 0;
+  struct ranks ranks;
+  TRY(ranks_find(&ranks, e));
   int n = dev->plugin->count(why, sizeof why);
+  if (ranks.n > 1 && n > 0 && strchr(spec, ':') == NULL) {
+    index = ranks.local % n;
+  }
   if (index >= n) {
     st = n == 0 ? err_set(e, STATUS_DEVICE, "device '%s': %s", spec, why)
                 : err_set(e, STATUS_DEVICE, "device '%s' is not there, this machine has %d (cuda:0 to cuda:%d)", spec, n, n - 1);

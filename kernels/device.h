@@ -16,7 +16,7 @@ struct device {
   char contract[64];           /* "cuda-1-sm90", goes into identities as kernel_contract() does */
   char said[600];              /* which one it is and why: for the log */
 };
-/* spec: "cpu", "cuda", "cuda:N" or "auto" (a device when there is one, else the CPU; `said` tells why). STATUS_DEVICE when the one asked
+/* spec: "cpu", "cuda" (under mpirun or srun the one of the rank's number on its machine), "cuda:N" or "auto" (a device when there is one, else the CPU; `said` tells why). STATUS_DEVICE when the one asked
  * for is not there: never another one instead. precision: "f32" or "tf32". The device stays open until device_close. */
 MUST_USE enum status device_open(const char *spec, const char *precision, struct device **out, struct err *e);
 void device_close(struct device *dev); /* after everything on it was freed; accepts NULL and the CPU */

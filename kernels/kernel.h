@@ -141,6 +141,8 @@ struct kernels {
   void (*decode)(struct kdev *d, enum dtype t, int64_t n, const void *src, float *dst);
   void (*encode)(struct kdev *d, enum dtype t, int64_t n, const float *src, void *dst);
 
+  /* x(n), float32 or float64, becomes the sum over all data-parallel ranks, the same bits on each (ranks.h). Devices only. */
+  void (*reduce_ranks)(struct kdev *d, int64_t n, enum dtype type, void *x);
   /* Losses of a chunk of rows of logits (train/loss_row.h); the CPU has none: there the loss driver brings its own row function */
   void (*loss_rows)(struct kdev *d, const struct loss_chunk *c);
   /* Loops over rows for code that brings its own row function: f(ctx, row, worker). CPU only, as exp_span. */
@@ -149,6 +151,7 @@ struct kernels {
 
 /* A back end in a shared object of its own, which exports `const struct kernel_plugin *retort_plugin(void)` (device.h opens it). */
 #define KERNEL_ABI 1
+enum { KERNEL_RANKS_ID = 128 };
 enum kdev_precision { KDEV_F32, KDEV_TF32 /* products round their inputs to 10 bits of mantissa */ };
 struct kdev_options {
   enum kdev_precision precision;
@@ -166,6 +169,9 @@ struct kernel_plugin {
   struct kdev *(*open)(int index, const struct kdev_options *o, char *why, size_t n);
   void (*close)(struct kdev *d);
   void (*describe)(struct kdev *d, struct kdev_about *a);
+  /* Ranks of one job: rank 0 makes an id, all join with it (waits for all). 0 with the reason when it failed. */
+  int (*ranks_id)(unsigned char *id /* (KERNEL_RANKS_ID) */, char *why, size_t n);
+  int (*ranks_join)(struct kdev *d, const unsigned char *id, int rank, int ranks, char *why, size_t n);
 };
 
 /* The CPU table with the best variant of each slot for this processor (RETORT_ISA=generic|avx2|avx512 lowers it). */

@@ -59,8 +59,8 @@ host_only=" exp_span rows "
 for row in $(sed -n 's/^  [a-z][^(]*(\*\([a-z_]*\))(.*/\1/p' <(sed -n '/^struct kernels {/,/^};/p' kernels/kernel.h)); do
   [[ $host_only == *" $row "* ]] || grep -q "ROW($row);" kernels/cuda/cuda_table.cu || complain "kernels/kernel.h has the row $row, kernels/cuda/cuda_table.cu has not"
 done
-# And a test that calls it (tests/cuda); what every test uses is named here.
-everywhere=" block_new block_free failed lane "
+# And a test that calls it (tests/cuda; reduce_ranks: tests/device/ranks_on_device.c); what every test uses is named here.
+everywhere=" block_new block_free failed lane reduce_ranks "
 for row in $(sed -n 's/.*ROW(\([a-z_]*\));.*/\1/p' kernels/cuda/cuda_table.cu); do
   [[ $everywhere == *" $row "* ]] || grep -q "K->$row\b" tests/cuda/*.[ch] || complain "kernels/cuda/cuda_table.cu has the row $row, no test in tests/cuda calls it"
 done

@@ -111,7 +111,7 @@ out:
 /* ---- while training ---- */
 
 enum status training_save(struct training *t, struct err *e) {
-  if (t->saved_step == t->trainer.step) {
+  if (t->saved_step == t->trainer.step || t->ranks.rank > 0) {
     return STATUS_OK;
   }
   struct checkpoint_state s = { .step = t->trainer.step, .tokens = t->trainer.tokens, .updates = t->trainer.optim.step,
@@ -127,6 +127,9 @@ enum status training_save(struct training *t, struct err *e) {
 static enum status write_metric(struct training *t, const struct step_result *r, double lr, double took, struct err *e) {
   enum status st = STATUS_OK;
   struct buf *b = &t->line;
+  if (t->ranks.rank > 0) {
+    return STATUS_OK;
+  }
   buf_clear(b);
   TRY(buf_printf(b, e, "{\"step\":%lld,\"tokens\":%lld", (long long)t->trainer.step, (long long)t->trainer.tokens));
   TRY(training_put_field(b, "loss", t->loss_now, e));
@@ -152,7 +155,7 @@ out:
 enum status training_measure(struct training *t, struct err *e) {
   enum status st = STATUS_OK;
   struct buf *b = &t->line;
-  if (t->held_out == NULL) {
+  if (t->held_out == NULL || t->ranks.rank > 0) {
     return STATUS_OK;
   }
   struct target none = { 0 };
@@ -206,8 +209,8 @@ static enum status report_bad(struct training *t, const struct sample *s, int64_
   }
   enum status st = err_set(e, STATUS_DATA,
                            "the gradients of %d steps in a row were not finite, the last at step %lld, first in '%s', rows%s; lower --lr (now %g) or look at these rows; "
-                           "the last whole state is kept in '%s/checkpoints'",
-                           BAD_MOST, (long long)t->trainer.step, bad != NULL ? bad : "the loss", rows.p != NULL ? rows.p : "", t->o->lr, t->dir.part);
+                           "the last whole state is kept in '%s.part/checkpoints'",
+                           BAD_MOST, (long long)t->trainer.step, bad != NULL ? bad : "the loss", rows.p != NULL ? rows.p : "", t->o->lr, t->o->out);
   buf_free(&rows);
   return st;
 }
@@ -286,7 +289,7 @@ static enum status train_loop(struct training *t, struct err *e) {
       st = again.code;
       goto out;
     }
-    st = err_set(e, STATUS_STOPPED, "stopped after step %lld, saved in '%s'", (long long)t->trainer.step, t->dir.part);
+    st = err_set(e, STATUS_STOPPED, "stopped after step %lld, saved in '%s.part'", (long long)t->trainer.step, t->o->out);
   }
 out:
   progress_free(bar);
@@ -311,20 +314,64 @@ out:
   return st;
 }
 
+/* Rank 0 has opened the folder and found a state there or none; the others get it from rank 0 as sums with zeros. */
+static enum status share_state(struct training *t, struct err *e) {
+  enum status st = STATUS_OK;
+  const struct device *dev = model_device(t->student);
+  struct trainer *r = &t->trainer;
+  int64_t n;
+  float *block[] = { model_param_block(t->student, &n), r->optim.mom, r->optim.var };
+  if (t->ranks.n == 1) {
+    return STATUS_OK;
+  }
+  double x[] = { t->dir.complete, (double)r->step, (double)r->tokens, (double)r->optim.step, (double)r->bad_in_a_row, (double)t->feed.epoch, (double)t->feed.at };
+  for (size_t i = 0; t->ranks.rank > 0 && i < sizeof x / sizeof *x; i++) {
+    x[i] = 0;
+  }
+  TRY(ranks_sum(&t->ranks, dev, x, sizeof x / sizeof *x, e));
+  t->dir.complete = x[0] > 0;
+  r->step = (int64_t)x[1];
+  r->tokens = (int64_t)x[2];
+  r->optim.step = (int64_t)x[3];
+  r->bad_in_a_row = (int64_t)x[4];
+  t->feed.epoch = (int64_t)x[5];
+  t->feed.at = (int64_t)x[6];
+  for (int i = 0; i < 3; i++) {
+    if (t->ranks.rank > 0) {
+      dev->k->zero(dev->d, block[i], (size_t)n * sizeof(float));
+    }
+    dev->k->reduce_ranks(dev->d, n, DT_F32, block[i]);
+  }
+  st = device_check(dev, e);
+out:
+  return st;
+}
+
 static enum status train_into(struct training *t, struct err *e) {
   enum status st = STATUS_OK;
   struct buf about = { 0 };
+  char meet[4096];
+  snprintf(meet, sizeof meet, "%s.ranks", t->o->out);
+  TRY(ranks_join(&t->ranks, model_device(t->student), meet, e));
+  t->trainer.ranks = t->ranks;
   TRY(put_about(t, &about, e));
-  TRY(run_dir_open(&t->dir, t->o->out, (struct span){ about.p, about.n }, ctx_common(t->c)->force, e));
+  if (t->ranks.rank == 0) {
+    TRY(run_dir_open(&t->dir, t->o->out, (struct span){ about.p, about.n }, ctx_common(t->c)->force, e));
+    if (!t->dir.complete) {
+      TRY(resume(t, e));
+    }
+  }
+  TRY(share_state(t, e));
   if (t->dir.complete) {
     log_info("'%s' is complete and was made from the same inputs and options: left alone", t->o->out);
     goto out;
   }
   log_info("%lld parameters, loss %s, targets %s, %lld tokens; %.2f GB planned beside the weights", (long long)model_params(t->student), t->loss->name,
            target_mode_name(t->target.mode), (long long)t->budget, (double)trainer_bytes(&t->trainer) / 1e9);
-  TRY(resume(t, e));
   TRY(train_loop(t, e));
-  TRY(training_finish(t, e));
+  if (t->ranks.rank == 0) {
+    TRY(training_finish(t, e));
+  }
 out:
   buf_free(&about);
   return st;
@@ -345,8 +392,15 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
     return err_nomem(e, 0);
   }
   t.start = clock_seconds();
-  TRY(lease_take(e));
-  leased = 1;
+  TRY(ranks_find(&t.ranks, e));
+  if (t.ranks.n > 1 && t.o->dump_grads != NULL) {
+    st = err_set(e, STATUS_USAGE, "--dump-grads writes one process's gradients, found %d ranks", t.ranks.n);
+    goto out;
+  }
+  if (t.ranks.rank == 0) { /* ranks of one job do not wait for each other here */
+    TRY(lease_take(e));
+    leased = 1;
+  }
   TRY(device_start(&t.o->dev, &dev, e));
   TRY(open_inputs(&t, e));
   TRY(t.o->dump_grads != NULL ? dump_grads(&t, e) : train_into(&t, e));

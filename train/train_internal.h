@@ -17,7 +17,8 @@ struct training {
   const struct loss *loss;
   struct trainer trainer;
   struct feed feed;
-  struct run_dir dir;
+  struct run_dir dir;         /* of rank 0, the only one that writes */
+  struct ranks ranks;
   struct arena *step_arena;
   struct buf line;
   unsigned char student_id[32];

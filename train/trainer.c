@@ -25,6 +25,7 @@ enum status trainer_open(struct trainer *t, struct model *student, struct target
   t->o = *o;
   t->student = student;
   t->target = target;
+  t->ranks = (struct ranks){ 0, 1, 0 };
   t->max_tok = o->micro_tokens > o->context ? o->micro_tokens : o->context;
   (void)model_param_block(student, &t->n_floats);
   t->arena = arena_new(0);
@@ -120,6 +121,29 @@ out:
   return st;
 }
 
+/* Sums of a step over all ranks; all stop when one was asked to. */
+static enum status share_step(struct trainer *t, struct step_result *r, int *stopped, struct err *e) {
+  enum status st = STATUS_OK;
+  const struct device *dev = model_device(t->student);
+  struct loss_sums *s = &r->sums;
+  if (t->ranks.n == 1) {
+    return STATUS_OK;
+  }
+  double sum[] = { s->loss, s->ce, s->kl, s->agree, s->weight, (double)s->n, (double)r->tokens, r->flops, *stopped };
+  double at = clock_seconds();
+  TRY(ranks_sum(&t->ranks, dev, sum, sizeof sum / sizeof *sum, e));
+  *s = (struct loss_sums){ sum[0], sum[1], sum[2], sum[3], sum[4], (int64_t)sum[5] };
+  r->tokens = (int64_t)sum[6];
+  r->flops = sum[7];
+  *stopped = sum[8] > 0;
+  if (!*stopped) {
+    dev->k->reduce_ranks(dev->d, t->n_floats, DT_F32, t->grads);
+  }
+  lap(r, PART_UPDATE, &at);
+out:
+  return st;
+}
+
 enum status trainer_gradients(struct trainer *t, const struct sample *s, int64_t n, struct step_result *r, struct err *e) {
   enum status st = STATUS_OK;
   double weights = 0;
@@ -135,13 +159,19 @@ enum status trainer_gradients(struct trainer *t, const struct sample *s, int64_t
     }
   }
   double scale = weights > 0 ? 1 / weights : 0;
-  for (int64_t i = 0; i < n;) {
+  int64_t turn = 0;
+  int stopped = 0;
+  for (int64_t i = 0; i < n && !stopped;) {
     int64_t tok, fit = samples_fitting(s + i, n - i, t->o.micro_tokens, &tok);
-    if (stop_requested()) {
-      return err_set(e, STATUS_STOPPED, "stopped in step %lld", (long long)t->step + 1);
+    stopped = stop_requested();
+    if (!stopped && turn++ % t->ranks.n == t->ranks.rank) {
+      TRY(micro_gradients(t, s + i, fit, scale, r, e));
     }
-    TRY(micro_gradients(t, s + i, fit, scale, r, e));
     i += fit;
+  }
+  TRY(share_step(t, r, &stopped, e));
+  if (stopped) {
+    return err_set(e, STATUS_STOPPED, "stopped in step %lld", (long long)t->step + 1);
   }
   double at = clock_seconds();
   r->norm = optim_norm(t->student, t->grads, t->n_floats);

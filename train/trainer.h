@@ -10,6 +10,7 @@
 #include "micro.h"
 #include "model.h"
 #include "optim.h"
+#include "ranks.h"
 #include "target.h"
 
 struct trainer_options {
@@ -25,6 +26,7 @@ struct trainer {
   struct trainer_options o;
   struct model *student;    /* not owned */
   struct target *target;    /* not owned */
+  struct ranks ranks;       /* {0, 1} unless the caller joined others: then micro-batches are shared out and gradients summed */
   struct run *run;
   struct loss_driver *driver;
   struct optim optim;
@@ -49,7 +51,8 @@ MUST_USE enum status trainer_open(struct trainer *t, struct model *student, stru
                                   struct err *e);
 void trainer_close(struct trainer *t);
 uint64_t trainer_bytes(const struct trainer *t); /* planned: activations, logits, gradients, moments */
-/* Gradients of one step into t->grads (zeroed first). STATUS_STOPPED when stop was asked for between micro-batches. */
+/* Gradients of one step into t->grads (zeroed first). STATUS_STOPPED when stop was asked for (of any rank) between micro-batches.
+ * Every rank is given the same samples, takes every nth micro-batch and ends with the same sums and gradients. */
 MUST_USE enum status trainer_gradients(struct trainer *t, const struct sample *s, int64_t n, struct step_result *r, struct err *e);
 /* trainer_gradients and one update at learning rate lr; counts the step. */
 MUST_USE enum status trainer_step(struct trainer *t, const struct sample *s, int64_t n, double lr, struct step_result *r, struct err *e);

@@ -30,7 +30,7 @@ struct kdev {
   unsigned char *stage[CUDA_STAGES];   /* pinned; big uploads and downloads pass through */
   cudaEvent_t stage_done[CUDA_STAGES];
   double *partial;                     /* pinned (CUDA_PARTIALS) */
-  void *comm;                          /* NCCL, see reduce_ranks.cu; NULL = alone */
+  void *comm;                          /* NCCL, see ranks.cu; NULL = alone */
   int failed;
   char why[600];
 };
@@ -121,6 +121,11 @@ void cuda_adamw(struct kdev *d, int64_t n, float *p, const float *grad, float *m
                 double eps, double weight_decay, double grad_scale, int64_t step);
 void cuda_decode(struct kdev *d, enum dtype t, int64_t n, const void *src, float *dst);
 void cuda_encode(struct kdev *d, enum dtype t, int64_t n, const float *src, void *dst);
+/* ranks.cu */
+int cuda_ranks_id(unsigned char *id, char *why, size_t n);
+int cuda_ranks_join(struct kdev *d, const unsigned char *id, int rank, int ranks, char *why, size_t n);
+void cuda_ranks_leave(struct kdev *d);
+void cuda_reduce_ranks(struct kdev *d, int64_t n, enum dtype type, void *x);
 /* train/loss_rows.cu */
 void cuda_loss_rows(struct kdev *d, const struct loss_chunk *c);
 #endif

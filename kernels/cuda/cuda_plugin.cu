@@ -75,6 +75,7 @@ static void close_device(struct kdev *d) {
   if (d == NULL) {
     return;
   }
+  cuda_ranks_leave(d);
   for (int i = 0; i < CUDA_LANES; i++) {
     if (d->blas[i] != NULL) {
       (void)cublasDestroy(d->blas[i]);
@@ -160,5 +161,7 @@ extern "C" const struct kernel_plugin *retort_plugin(void) {
   plugin.open = open_device;
   plugin.close = close_device;
   plugin.describe = describe;
+  plugin.ranks_id = cuda_ranks_id;
+  plugin.ranks_join = cuda_ranks_join;
   return &plugin;
 }

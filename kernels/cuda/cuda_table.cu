@@ -50,5 +50,6 @@ extern "C" const struct kernels *cuda_table(void) {
   ROW(decode);
   ROW(encode);
   ROW(loss_rows);
+  ROW(reduce_ranks);
   return &table;
 }
