@@ -97,7 +97,7 @@ static enum status read_scores(const struct json *root, const struct json *choic
   if (json_type(prompt) > JSON_NULL) {
     TRY(token_logprobs_vllm(prompt, a, &out->logprobs, e));
   } else {
-    TRY(token_logprobs_completions(json_get(choice, "logprobs"), &q->text, a, &out->logprobs, e));
+    TRY(token_logprobs_completions(json_get(choice, "logprobs"), &q->text, (size_t)out->usage.in_tok, a, &out->logprobs, e));
   }
   if (out->logprobs.n == 0) {
     st = err_set(e, STATUS_DATA, "no log-probabilities of the text: the server does not echo them");
@@ -131,7 +131,7 @@ static enum status completions_parse(const struct teacher *t, struct span text, 
     goto out;
   }
   TRY(answer_keep(a, json_str(json_get(choice, "text")).p, json_str(json_get(choice, "text")).n, &out->content, e));
-  TRY(token_logprobs_completions(json_get(choice, "logprobs"), NULL, a, &out->logprobs, e));
+  TRY(token_logprobs_completions(json_get(choice, "logprobs"), NULL, 0, a, &out->logprobs, e));
 out:
   json_free(root);
   return st;

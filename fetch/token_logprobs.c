@@ -144,11 +144,30 @@ out:
   return st;
 }
 
-enum status token_logprobs_completions(const struct json *j, const struct span *text, struct arena *a, struct token_logprobs *out, struct err *e)
+/* Moves *at behind the token in the text. Special tokens of the text may have no token here, so it is looked for; pieces of a
+ * character come as U+FFFD, "bytes:..." or nothing. 0 when it is nowhere. */
+static int follow_text(struct span text, size_t *at, struct span token, int first)
+{
+  if (first && token.n > 0 && token.p[0] == ' ' && (text.n == 0 || text.p[0] != ' ')) { /* SentencePiece puts a blank in front */
+    token = (struct span){ token.p + 1, token.n - 1 };
+  }
+  if (token.n == 0 || memmem(token.p, token.n, "\xef\xbf\xbd", 3) != NULL || (token.n > 6 && memcmp(token.p, "bytes:", 6) == 0) || id_in(token) >= 0) {
+    return 1;
+  }
+  const char *p = memmem(text.p + *at, text.n - *at, token.p, token.n);
+  if (p == NULL) {
+    return 0;
+  }
+  *at = (size_t)(p - text.p) + token.n;
+  return 1;
+}
+
+enum status token_logprobs_completions(const struct json *j, const struct span *text, size_t in_tok, struct arena *a, struct token_logprobs *out,
+                                       struct err *e)
 {
   enum status st = STATUS_OK;
   const struct json *tokens = json_get(j, "tokens"), *values = json_get(j, "token_logprobs"), *top = json_get(j, "top_logprobs");
-  size_t n = json_size(tokens), bytes = 0;
+  size_t n = json_size(tokens), at = 0;
   *out = (struct token_logprobs){ 0 };
   if (json_type(j) <= JSON_NULL) {
     return STATUS_OK;
@@ -156,6 +175,9 @@ enum status token_logprobs_completions(const struct json *j, const struct span *
   if (json_type(tokens) != JSON_ARRAY || json_type(values) != JSON_ARRAY || json_size(values) != n ||
       (json_type(top) == JSON_ARRAY && json_size(top) != n) || (json_type(top) > JSON_NULL && json_type(top) != JSON_ARRAY)) {
     return err_set(e, STATUS_DATA, "logprobs: expected arrays 'tokens', 'token_logprobs' and 'top_logprobs' of one length");
+  }
+  if (text != NULL && in_tok > 0 && n > in_tok) {
+    n = in_tok;
   }
   out->tok = arena_calloc(a, n ? n : 1, sizeof *out->tok);
   if (out->tok == NULL) {
@@ -167,14 +189,19 @@ enum status token_logprobs_completions(const struct json *j, const struct span *
     if (json_type(t) != JSON_STRING) {
       return err_set(e, STATUS_DATA, "logprobs.tokens[%zu] is no string", i);
     }
-    if (text != NULL && bytes >= text->n) {
+    if (text != NULL && i > 0 && i + 1 == n && at >= text->n) { /* the answer's, where the server leaves out the beginning-of-text token */
       break;
+    }
+    if (text != NULL && !follow_text(*text, &at, json_str(t), i == 0)) {
+      if (i + 1 == n) { /* the same, behind control tokens that have no text */
+        break;
+      }
+      return err_set(e, STATUS_DATA, "logprobs.tokens[%zu] is not the text's", i);
     }
     TRY(keep(json_str(t), a, &k->token, e));
     k->id = id_in(k->token);
     TRY(number(json_at(values, i), "logprobs.token_logprobs[]", &k->logprob, e));
     TRY(map_of_tokens(json_at(top, i), a, k, e));
-    bytes += k->token.n;
     out->n++;
   }
 out:

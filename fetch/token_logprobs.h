@@ -31,10 +31,11 @@ struct token_logprobs {
  * number or above 0 (by more than 0.01: servers round) is STATUS_DATA. */
 /* choices[].logprobs of chat completions: {"content":[{"token","bytes","logprob","top_logprobs":[...]}]} */
 MUST_USE enum status token_logprobs_chat(const struct json *j, struct arena *a, struct token_logprobs *out, struct err *e);
-/* choices[].logprobs of completions: {"tokens":[],"token_logprobs":[],"top_logprobs":[{}],"text_offset":[]}. text: only the tokens
- * that make up its first text.n bytes (an echoed prompt), NULL = all. */
-MUST_USE enum status token_logprobs_completions(const struct json *j, const struct span *text, struct arena *a, struct token_logprobs *out,
-                                                struct err *e);
+/* choices[].logprobs of completions: {"tokens":[],"token_logprobs":[],"top_logprobs":[{}],"text_offset":[]}. text: NULL, or an echoed
+ * prompt of in_tok tokens (0 = not told), behind which at most one token of answer may stand: it is left out, and the others must
+ * be the text's (control tokens may be missing, characters may be in pieces). */
+MUST_USE enum status token_logprobs_completions(const struct json *j, const struct span *text, size_t in_tok, struct arena *a,
+                                                struct token_logprobs *out, struct err *e);
 /* prompt_logprobs of vLLM: [null, {"ID":{"logprob","rank","decoded_token"}, ...}, ...]; the first of an entry is the text's token. */
 MUST_USE enum status token_logprobs_vllm(const struct json *j, struct arena *a, struct token_logprobs *out, struct err *e);
 

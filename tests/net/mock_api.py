@@ -149,7 +149,7 @@ def completions(body, req, headers):
         choice['prompt_logprobs'] = [None] + [{str(100 + i): {'logprob': -0.25 * (i + 2), 'rank': 3, 'decoded_token': t},
                                                '7': {'logprob': -0.01, 'rank': 1, 'decoded_token': 'top'}} for i, t in enumerate(toks[1:])]
     return {'id': 'cmpl-1', 'object': 'text_completion', 'created': 1, 'model': req['model'], 'choices': [choice],
-            'usage': {'prompt_tokens': len(prompt) // 4, 'completion_tokens': 1, 'total_tokens': len(prompt) // 4 + 1}}
+            'usage': {'prompt_tokens': len(re.findall(r'\S+|\s+', prompt)), 'completion_tokens': 1, 'total_tokens': 9}}
 
 
 def embeddings(body, req, headers):
