@@ -6,18 +6,20 @@
 #include "log.h"
 #include "recipe.h"
 #include "record.h"
+#include "rule.h"
 #include "stage.h"
 #include "teacher.h"
 #include "teacher_options.h"
 
 struct augment_options {
   struct teacher_options t;
-  const char *recipe, *vertical, *lang;
+  const char *recipe, *rules, *vertical, *lang;
   int64_t per_row;
 };
 
 static const struct opt_row augment_rows[] = {
   OPT_ROW(augment_options, recipe, "recipe", 'r', OPT_STR, NULL, NULL, "NAME", "recipe: a name (qa) or a .yaml file"),
+  OPT_ROW(augment_options, rules, "rules", 0, OPT_STR, NULL, NULL, "FILE", "change rows by a rule file (YAML), without a teacher: substitution, de-identification, noise, dates, numbers, slots"),
   OPT_ROW(augment_options, per_row, "per-row", 0, OPT_INT, "0", "0..1000", "N", "how often to ask about a row; 0 is as the recipe says"),
   OPT_ROW(augment_options, vertical, "vertical", 0, OPT_STR, "general", NULL, "NAME", "field of knowledge, for the rows' task"),
   OPT_ROW(augment_options, lang, "lang", 0, OPT_STR, "en", NULL, "CODE", "language of the rows, for their task"),
@@ -307,9 +309,15 @@ static enum status augment_run(struct ctx *c, const void *options, const struct 
   if (args->n > 0) {
     return err_set(e, STATUS_USAGE, "'%s': rows come from stdin, no arguments are taken", args->item[0]);
   }
+  if (g.o->rules != NULL) {
+    if (g.o->recipe != NULL || g.o->t.teachers.n > 0) {
+      return err_set(e, STATUS_USAGE, "'--rules' changes rows without a teacher: leave out --recipe and --teacher");
+    }
+    return rules_run(c, g.o->rules, g.o->t.seed, e);
+  }
   if (g.o->recipe == NULL) {
     const char *all = recipe_names(ctx_arena(c));
-    return err_set(e, STATUS_USAGE, "no recipe: name one with --recipe (%s)", all ? all : "");
+    return err_set(e, STATUS_USAGE, "no recipe: name one with --recipe (%s), or a rule file with --rules", all ? all : "");
   }
   TRY(recipe_open(g.o->recipe, &g.recipe, e));
   if (book == NULL && teacher_needs_book(&g.o->t)) {
@@ -345,12 +353,13 @@ out:
 
 const struct stage stage_augment = {
   .name = "augment",
-  .args = "--recipe NAME --teacher T < rows",
+  .args = "--recipe NAME --teacher T | --rules FILE < rows",
   .summary = "make examples from documents with a teacher",
   .details = "Asks the teacher about every row as the recipe says; outputs that pass the recipe's validators become rows PARENT#1, PARENT#2... with "
              "`messages` to be answered by label and a `task`. A row none of whose outputs passes is dropped with the last reason; the counts of all "
              "outputs are on stderr. Recipes: docs/formats.md.\n\n"
              "  retort fetch docs/ --split chars:1500 | retort augment --recipe qa --teacher model.gguf > questions.jsonl\n"
+             "  retort augment --rules noise.yaml < rows.jsonl > more.jsonl\n"
              "  retort augment --recipe ./mine.yaml --teacher replay:book < passages.jsonl",
   .flags = STAGE_ROWS_IN | STAGE_ROWS_OUT | STAGE_BOOK | STAGE_COMPUTE,
   .options = augment_rows,
