@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 #include "file.h"
+#include "record.h"
 #include "hash.h"
 #include "json.h"
 #include "line.h"
@@ -116,10 +117,11 @@ static enum status row_tokens(struct reader *x, struct span line, struct arena *
   struct record r;
   struct span text;
   TRY(record_split(line, a, &r, e));
-  struct span ids = record_get(&r, "ids"), messages = record_get(&r, "messages"), raw = record_get(&r, "text");
+  struct span ids = record_get(&r, "ids"), messages = { NULL, 0 }, raw = record_get(&r, "text");
   if (span_type(ids) == '[') return row_ids(ids, weights_config(x->w)->vocab, a, out, e);
-  if (span_type(messages) == '[') return row_messages(x, messages, a, out, e);
-  if (span_type(raw) != 's') return err_set(e, STATUS_DATA, "no 'ids', 'messages' or 'text' in the row");
+  TRY(record_messages(&r, a, &messages, e)); /* Alpaca's and ShareGPT's too */
+  if (messages.p) return row_messages(x, messages, a, out, e);
+  if (span_type(raw) != 's') return err_set(e, STATUS_DATA, "no 'ids', 'messages' (or Alpaca's, ShareGPT's, TRL's fields) or 'text' in the row");
   TRY(need_tokenizer(x, e));
   TRY(span_string(raw, a, &text, e));
   TRY(tokenizer_encode(x->t, text, 0, a, out, e));

@@ -43,3 +43,4 @@ echo "interop: llama.cpp's server as a teacher"
 echo "interop: docs/read_shards.py, a second reader of shard folders"
 "$venv/bin/python" -c 'import xxhash, zstandard' 2>/dev/null || "$venv/bin/pip" install -q zstandard xxhash
 PYTHON=$venv/bin/python RETORT=$retort RETORT_SOURCE=$root RETORT_CACHE=$(dirname "$(dirname "$model")") "$here/read_shards.sh"
+RETORT=$retort RETORT_SOURCE=$root "$here/convert.sh"
