@@ -12,7 +12,7 @@ static void attention_forward(void **state) {
     int64_t n = s.n_tok, wq = a.n_head * a.head_dim, wk = a.n_kv_head * a.head_dim, ldq = wq + 3, ldkv = wk + 5, ldo = wq + 1;
     float *q = host_filled(n * ldq, 1), *k = host_filled(n * ldkv, 2), *v = host_filled(n * ldkv, 3), *out = host_filled(n * ldo, 4), *lse = host_floats(n * a.n_head);
     for (int64_t j = 0; j < n * ldq; j++) {
-      q[j] *= i % 2 ? 20 : 2; /* sharp and flat */
+      q[j] *= i % 2 ? 2 : 20; /* flat and sharp */
     }
     float *dq = up_floats(q, n * ldq), *dk = up_floats(k, n * ldkv), *dv = up_floats(v, n * ldkv), *dout = up_floats(out, n * ldo), *dl = junk_floats(n * a.n_head);
     kernels_cpu()->attention_forward(NULL, &s, &a, q, ldq, k, v, ldkv, out, ldo, lse);

@@ -48,6 +48,16 @@ REPORT(negate_overflow, FAULT_OVERFLOW, "a negation overflows")
 REPORT(divrem_overflow, FAULT_OVERFLOW, "division by zero, or its result overflows")
 REPORT(shift_out_of_bounds, FAULT_OVERFLOW, "shift by more bits than there are, or of a negative value")
 
+/* y = f(x), off by up to ulps; the same for the same x. Exact values stay: 0, 1, infinities, NaN. */
+float cudasim_off(float y, float x, int ulps) {
+  if (!self || !settings_get().ulp || y == 0 || y == 1 || y - y != 0) {
+    return y;
+  }
+  struct random r = random_seeded(cudasim_bits(x), 3);
+  int by = (int)random_below(&r, 2 * (uint32_t)ulps + 1) - ulps;
+  return cudasim_value<float>((uint64_t)((int64_t)cudasim_bits(y) + by));
+}
+
 uint64_t cudasim_atomic(enum cudasim_atomic_op op, void *p, uint64_t value, uint64_t compare) {
   bool wide = op == CUDASIM_ADD_U64 || op == CUDASIM_ADD_F64 || op == CUDASIM_MAX_U64 || op == CUDASIM_MIN_U64 || op == CUDASIM_EXCH_U64 || op == CUDASIM_CAS_U64;
   size_t size = wide ? 8 : 4;

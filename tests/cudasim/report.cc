@@ -42,6 +42,7 @@ const struct settings &settings_get() {
     s.mem_bytes = number("RETORT_CUDASIM_MEM", (uint64_t)4 << 30);
     s.max_steps = number("RETORT_CUDASIM_STEPS", (uint64_t)1 << 26);
     s.fail_at = (long)number("RETORT_CUDASIM_FAIL", 0);
+    s.ulp = number("RETORT_CUDASIM_ULP", 0) != 0;
     s.wide = number("RETORT_CUDASIM_WIDE", 0) != 0;
     known = true;
   }

@@ -24,6 +24,7 @@ struct settings {
   size_t mem_bytes;   /* RETORT_CUDASIM_MEM: bytes of each device, default 4 GiB */
   uint64_t max_steps; /* RETORT_CUDASIM_STEPS: accesses of one thread before it counts as endless */
   long fail_at;       /* RETORT_CUDASIM_FAIL: this call of the runtime that can fail fails; 0 = none */
+  bool ulp;           /* RETORT_CUDASIM_ULP=1: expf and the like are off by as much as a device's may be */
   bool wide;          /* RETORT_CUDASIM_WIDE=1: products accumulate in double */
 };
 const struct settings &settings_get();

@@ -193,6 +193,29 @@ static inline unsigned long long atomicCAS(unsigned long long *p, unsigned long 
 
 template <typename T> static inline T __ldg(const T *p) { return *p; }
 static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+/* The device's functions may be some units in the last place off (CUDA's programming guide); with RETORT_CUDASIM_ULP=1 so are these. */
+extern "C" float cudasim_off(float y, float x, int ulps);
+#define CUDASIM_OFF(name, ulps) \
+  static inline float cudasim_##name(float x) { return cudasim_off(name(x), x, ulps); }
+CUDASIM_OFF(expf, 2)
+CUDASIM_OFF(exp2f, 2)
+CUDASIM_OFF(expm1f, 1)
+CUDASIM_OFF(logf, 1)
+CUDASIM_OFF(log1pf, 1)
+CUDASIM_OFF(tanhf, 2)
+CUDASIM_OFF(sinf, 2)
+CUDASIM_OFF(cosf, 2)
+CUDASIM_OFF(rsqrtf, 2)
+#undef CUDASIM_OFF
+#define expf cudasim_expf
+#define exp2f cudasim_exp2f
+#define expm1f cudasim_expm1f
+#define logf cudasim_logf
+#define log1pf cudasim_log1pf
+#define tanhf cudasim_tanhf
+#define sinf cudasim_sinf
+#define cosf cudasim_cosf
+#define rsqrtf cudasim_rsqrtf
 static inline double rsqrt(double x) { return 1.0 / sqrt(x); }
 static inline int __float_as_int(float x) { return static_cast<int>(cudasim_bits(x)); }
 static inline unsigned __float_as_uint(float x) { return static_cast<unsigned>(cudasim_bits(x)); }
