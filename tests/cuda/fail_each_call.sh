@@ -11,7 +11,7 @@ for ((n = 1; n < 100000; n += n < 60 ? 1 : n / 10)); do
   status=$?
   [ $status = 0 ] && break
   hit=$((hit + 1))
-  if [ $status = 86 ] || [ $status -ge 124 ] || ! grep -qE '\.cuh?:[0-9]+|no CUDA-capable device' "$said"; then
+  if [ $status = 86 ] || [ $status -ge 124 ] || ! grep -qE "\.cuh?:[0-9]+|device 'cuda': [a-z]|of its [0-9.]+ GB are free" "$said"; then
     echo "call $n failed, then: exit $status"
     tail -5 "$said"
     bad=$((bad + 1))

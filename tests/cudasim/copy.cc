@@ -163,7 +163,7 @@ cudaError_t cudaMemset2DAsync(void *p, size_t pitch, int value, size_t width_byt
 cudaError_t cudasim_malloc(void **p, size_t bytes, const char *file, int line) {
   api_lock lock;
   cudaError_t e = may_fail();
-  e = e ? e : memory_new(p, bytes, file, line);
+  e = e == cudaErrorUnknown ? cudaErrorMemoryAllocation : e ? e : memory_new(p, bytes, file, line);
   if (e) {
     last_error(e);
   }
