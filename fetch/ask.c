@@ -24,14 +24,14 @@ struct ask_row {
   struct arena *a;
   struct record r;
   struct span id;
-  struct ask_row *next;
+  struct ask_row *next, *next_made; /* free ones; all ever made */
 };
 
 struct asking {
   struct ctx *c;
   const struct ask_options *o;
   struct teacher *t;
-  struct ask_row *spare;
+  struct ask_row *spare, *made;
   struct buf line;
 };
 
@@ -47,6 +47,8 @@ static enum status new_row(struct asking *s, struct ask_row **out, struct err *e
       mem_free(r);
       return err_nomem(e, sizeof *r);
     }
+    r->next_made = s->made;
+    s->made = r;
   }
   *out = r;
   return STATUS_OK;
@@ -212,11 +214,11 @@ static enum status ask_run(struct ctx *c, const void *options, const struct opt_
   st = teacher_run(s.t, next_question, got_answer, &s, e);
 out:
   teacher_close(s.t);
-  while (s.spare != NULL) {
-    struct ask_row *next = s.spare->next;
-    arena_free(s.spare->a);
-    mem_free(s.spare);
-    s.spare = next;
+  while (s.made != NULL) {
+    struct ask_row *next = s.made->next_made;
+    arena_free(s.made->a);
+    mem_free(s.made);
+    s.made = next;
   }
   buf_free(&s.line);
   return st;

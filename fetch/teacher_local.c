@@ -153,6 +153,9 @@ static enum status local_body(const struct teacher *t, const struct question *q,
   }
   TRY(teacher_put_parameters(&q->sampling, "max_tokens", b, e));
   TRY(form_put(&q->form, b, e));
+  if (q->sampling.top_logprobs > 0) {
+    TRY(buf_printf(b, e, ",\"top_logprobs\":%lld", (long long)q->sampling.top_logprobs));
+  }
   TRY(buf_putc(b, '}', e));
 out:
   return st;
@@ -177,6 +180,7 @@ static enum status local_parse(const struct teacher *t, struct span text, const 
     goto out;
   }
   out->content = (struct span){ copy, c.n };
+  TRY(token_logprobs_chat(json_get(root, "logprobs"), a, &out->logprobs, e));
   const char *finish = json_cstr(json_get(root, "finish"), "stop");
   out->finish = strcmp(finish, "length") == 0 ? "length" : strcmp(finish, "closed") == 0 ? "closed" : "stop";
 out:
@@ -321,6 +325,49 @@ out:
   return st;
 }
 
+static enum status put_token(const struct local *l, int32_t id, double logprob, struct buf *b, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct span bytes = tokenizer_token_bytes(l->tok, id);
+  size_t good = 0;
+  for (size_t n = 1; good < bytes.n && n > 0; good += n) {
+    n = utf8_length(bytes.p + good, bytes.n - good);
+    if (n == 0) {
+      break;
+    }
+  }
+  TRY(buf_puts(b, "{\"token\":", e));
+  TRY(json_put_string(b, bytes.p ? bytes : (struct span){ "", 0 }, e));
+  for (size_t i = 0; i < bytes.n && good < bytes.n; i++) { /* a piece of a character: the text alone would lose it */
+    TRY(buf_printf(b, e, "%s%u", i ? "," : ",\"bytes\":[", (unsigned)(unsigned char)bytes.p[i]));
+  }
+  TRY(buf_printf(b, e, "%s,\"id\":%d,\"logprob\":", good < bytes.n ? "]" : "", id));
+  TRY(json_put_num(b, logprob, e));
+out:
+  return st;
+}
+
+/* ,"logprobs":{"content":[...]} as chat completions have it, with ids. */
+static enum status put_logprobs(const struct local *l, const struct decode_job *job, const struct decode_result *r, struct buf *b, struct err *e)
+{
+  enum status st = STATUS_OK;
+  size_t k = (size_t)job->sampling.top_logprobs;
+  TRY(buf_puts(b, ",\"logprobs\":{\"content\":[", e));
+  for (size_t i = 0; i < r->n; i++) {
+    TRY(buf_puts(b, i ? "," : "", e));
+    TRY(put_token(l, r->id[i], (double)r->logprob[i], b, e));
+    for (size_t x = 0; x < k && r->top_id != NULL; x++) {
+      TRY(buf_puts(b, x ? "," : ",\"top_logprobs\":[", e));
+      TRY(put_token(l, r->top_id[i * k + x], (double)r->top_logprob[i * k + x], b, e));
+      TRY(buf_putc(b, '}', e));
+    }
+    TRY(buf_puts(b, r->top_id != NULL ? "]}" : "}", e));
+  }
+  TRY(buf_puts(b, "]}", e));
+out:
+  return st;
+}
+
 static enum status take_result(void *ctx, const struct decode_job *job, const struct decode_result *r, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -334,7 +381,11 @@ static enum status take_result(void *ctx, const struct decode_job *job, const st
   }
   TRY(buf_puts(&answer, "{\"content\":", e));
   TRY(json_put_string(&answer, r->text, e));
-  TRY(buf_printf(&answer, e, ",\"finish\":\"%s\"}", r->finish == FINISH_CONTEXT ? "length" : finish_name(r->finish)));
+  TRY(buf_printf(&answer, e, ",\"finish\":\"%s\"", r->finish == FINISH_CONTEXT ? "length" : finish_name(r->finish)));
+  if (r->logprob != NULL && job->sampling.top_logprobs > 0) {
+    TRY(put_logprobs(l, job, r, &answer, e));
+  }
+  TRY(buf_putc(&answer, '}', e));
   TRY(buf_puts(&meta, "{\"teacher\":", e));
   TRY(json_put_cstr(&meta, t->name, e));
   TRY(buf_printf(&meta, e, ",\"usage\":{\"in\":%zu,\"cached\":0,\"out\":%zu},\"time\":%lld}", job->n_prompt, r->n, (long long)time(NULL)));

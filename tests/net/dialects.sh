@@ -121,11 +121,19 @@ for port in "${ports[@]}"; do
 done
 [ $SECONDS -lt 120 ] || no "faults took $SECONDS s"
 
-# ---- several answers a request ----
+# ---- several answers a request: 5 samples by 3 are two requests; a server that gives fewer; replay ----
 start_mock mock_api.py
+A="http://127.0.0.1:$port/v1#m1"
 python3 -c 'import json; [print(json.dumps({"id": f"d{i}", "messages": [{"role": "user", "content": f"q{i}"}]})) for i in range(3)]' >q
-ask -t "http://127.0.0.1:$port/v1#m1" --book n1 --choices 4 <q >out 2>err || no "--choices where one answer is wanted: $(cat err)"
+ask -t "$A" --book n1 --choices 4 <q >out 2>err || no "--choices where one answer is wanted: $(cat err)"
 log_is 'assert all("n" not in x["body"] for x in log), log' "n without samples"
+"$RETORT" label -t "$A" --teacher-terms mit --book n2 --kind prefer --samples 5 --choices 3 <q >out 2>err
+log_is 'n = [x["body"].get("n") for x in log[3:] if "n" in x["body"]]; assert sorted(n) == [2, 2, 2, 3, 3, 3], n
+assert len({x["body"]["seed"] for x in log[3:] if "n" in x["body"]}) == 6' "n of 5 samples by 3"
+python3 -c 'import json; print(json.dumps({"id": "v", "messages": [{"role": "user", "content": "q ((m1:yes))"}]}))' >q
+"$RETORT" label -t "$A" --teacher-terms mit --book n3 --kind vote --samples 5 --choices 3 <q >out 2>err; check out 'assert r["scores"]["agreement"] == 1 and r["messages"][1]["content"] == "yes"' "vote with --choices"
+"$RETORT" label -t replay:n3 --kind vote --samples 5 --choices 3 <q 2>err | cmp - out || no "replay of --choices: $(cat err)"
+stop_mock
 
 # ---- keys of each dialect: header, and nowhere else ----
 start_mock mock_api.py --key sk-planted-77
