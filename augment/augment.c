@@ -328,7 +328,7 @@ static enum status augment_run(struct ctx *c, const void *options, const struct 
   g.progress = progress_new("augment", "rows", 0);
   st = teacher_run(g.t, next_question, got_answer, &g, e);
   report(&g);
-  if (st == STATUS_OK) {
+  if (st == STATUS_OK && !g.o->t.dry_run) {
     uint64_t failed = ledger_count_failed(ctx_ledger(c)), in = ledger_count_in(ctx_ledger(c));
     if (failed > 0 && failed == in) {
       st = err_set(e, STATUS_DATA, "all %llu rows failed", (unsigned long long)in);

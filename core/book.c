@@ -337,6 +337,7 @@ static void book_free(struct book *b) {
   mem_free(b->seg);
   mem_free(b->table);
   mem_free(b->money);
+  mem_free(b->tag);
   mem_free(b->note);
   mem_free(b->claim);
   buf_free(&b->out);

@@ -50,6 +50,13 @@ MUST_USE enum status book_claim(struct book *b, struct book_claim *c, size_t n, 
  * the call returns; a settlement with the next commit. */
 MUST_USE enum status book_reserve(struct book *b, const char *model, uint64_t micro_usd, uint64_t limit_micro_usd,
                                   uint64_t *reservation, struct err *e); /* STATUS_LIMIT when it would pass the limit */
+/* Several in one step: the first *granted of them got a reservation, the rest would pass the limit (e then says how; the status is OK
+ * all the same). Without a limit nothing is locked or synced. priced = 0: their price is not known (for `retort cost`). */
+struct book_money { uint64_t micro_usd, reservation; };
+MUST_USE enum status book_reserve_all(struct book *b, const char *model, int priced, struct book_money *m, size_t n, uint64_t limit_micro_usd,
+                                      size_t *granted, struct err *e);
+/* Who spends: the stage's name, kept with every reservation from now on (at most 31 bytes). */
+void book_spender(struct book *b, const char *stage);
 MUST_USE enum status book_settle(struct book *b, uint64_t reservation, uint64_t micro_usd, uint64_t tokens_in,
                                  uint64_t tokens_out, struct err *e);
 

@@ -9,7 +9,7 @@
 
 struct book_index {
   sqlite3 *db;
-  sqlite3_stmt *find, *money;
+  sqlite3_stmt *find;
   uint32_t *seg; /* index's segment number -> position in b->seg */
   size_t n_seg;
 };
@@ -21,7 +21,6 @@ static enum status sql_err(struct book *b, sqlite3 *db, struct err *e) {
 void book_index_close(struct book_index *ix) {
   if (!ix) return;
   sqlite3_finalize(ix->find);
-  sqlite3_finalize(ix->money);
   sqlite3_close(ix->db);
   mem_free(ix->seg);
   mem_free(ix);
@@ -98,6 +97,25 @@ out:
   return st;
 }
 
+/* Every writer's highest reservation (settled ones are only a sum), then the open ones. */
+static enum status take_money(struct book *b, struct book_index *ix, struct err *e) {
+  enum status st = STATUS_OK;
+  sqlite3_stmt *q = NULL;
+  if (sqlite3_prepare_v2(ix->db, "SELECT id, reserved FROM money WHERE settled IS NULL AND reserved IS NOT NULL ORDER BY id >> 24, id & 16777215", -1, &q, NULL) != SQLITE_OK)
+    TRY(sql_err(b, ix->db, e));
+  while (sqlite3_step(q) == SQLITE_ROW)
+    TRY(book_money_add(b, SEG_RESERVE, (uint64_t)sqlite3_column_int64(q, 0), (uint64_t)sqlite3_column_int64(q, 1), e));
+  sqlite3_finalize(q);
+  q = NULL;
+  if (sqlite3_prepare_v2(ix->db, "SELECT id >> 24, max(id & 16777215) FROM money GROUP BY id >> 24", -1, &q, NULL) != SQLITE_OK) TRY(sql_err(b, ix->db, e));
+  while (sqlite3_step(q) == SQLITE_ROW)
+    TRY(book_money_seen(b, (uint64_t)sqlite3_column_int64(q, 0) << 24 | (uint64_t)sqlite3_column_int64(q, 1), e));
+  b->spent = (uint64_t)ask_int(ix->db, "SELECT coalesce(sum(coalesce(settled, reserved)), 0) FROM money", 0);
+out:
+  sqlite3_finalize(q);
+  return st;
+}
+
 enum status book_index_open(struct book *b, struct book_index **out, struct err *e) {
   enum status st = STATUS_OK;
   struct buf path = { 0 };
@@ -113,13 +131,12 @@ enum status book_index_open(struct book *b, struct book_index **out, struct err 
   }
   ix->seg = mem_calloc(ix->n_seg, sizeof *ix->seg);
   if (!ix->seg) TRY(err_nomem(e, ix->n_seg * sizeof *ix->seg));
-  if (sqlite3_prepare_v2(ix->db, "SELECT segment, time_ns, offset, length, xxh3 FROM answers WHERE key = ?1", -1, &ix->find, NULL) != SQLITE_OK ||
-      sqlite3_prepare_v2(ix->db, "SELECT reserved, settled FROM money WHERE id = ?1", -1, &ix->money, NULL) != SQLITE_OK)
+  if (sqlite3_prepare_v2(ix->db, "SELECT segment, time_ns, offset, length, xxh3 FROM answers WHERE key = ?1", -1, &ix->find, NULL) != SQLITE_OK)
     TRY(sql_err(b, ix->db, e));
   TRY(take_segments(b, ix, e));
   TRY(take_notes(b, ix, e));
   TRY(take_claims(b, ix, e));
-  b->spent = (uint64_t)ask_int(ix->db, "SELECT coalesce(sum(coalesce(settled, reserved)), 0) FROM money", 0);
+  TRY(take_money(b, ix, e));
   *out = ix;
   ix = NULL;
 out:
@@ -147,22 +164,5 @@ enum status book_index_find(struct book *b, const unsigned char key[SEG_KEY], st
   }
   enum status st = rc == SQLITE_ROW || rc == SQLITE_DONE ? STATUS_OK : sql_err(b, ix->db, e);
   sqlite3_reset(ix->find);
-  return st;
-}
-
-enum status book_index_money(struct book *b, uint64_t id, struct money_row *row, struct err *e) {
-  struct book_index *ix = b->index;
-  memset(row, 0, sizeof *row);
-  if (!ix) return STATUS_OK;
-  sqlite3_bind_int64(ix->money, 1, (int64_t)id);
-  int rc = sqlite3_step(ix->money);
-  if (rc == SQLITE_ROW) {
-    row->has_reserve = sqlite3_column_type(ix->money, 0) != SQLITE_NULL;
-    row->reserved = (uint64_t)sqlite3_column_int64(ix->money, 0);
-    row->has_settle = sqlite3_column_type(ix->money, 1) != SQLITE_NULL;
-    row->settled = (uint64_t)sqlite3_column_int64(ix->money, 1);
-  }
-  enum status st = rc == SQLITE_ROW || rc == SQLITE_DONE ? STATUS_OK : sql_err(b, ix->db, e);
-  sqlite3_reset(ix->money);
   return st;
 }

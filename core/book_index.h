@@ -10,6 +10,4 @@ struct book_index;
 MUST_USE enum status book_index_open(struct book *b, struct book_index **ix, struct err *e);
 void book_index_close(struct book_index *ix);
 MUST_USE enum status book_index_find(struct book *b, const unsigned char key[SEG_KEY], struct entry *en, int *found, struct err *e);
-/* The indexed state of a reservation, all zero when the index does not know it. */
-MUST_USE enum status book_index_money(struct book *b, uint64_t id, struct money_row *row, struct err *e);
 #endif

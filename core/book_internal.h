@@ -21,7 +21,11 @@ struct entry { /* one journal answer */
   uint64_t time_ns, offset, length, xxh3;
 };
 
-struct money_row { uint64_t id, reserved, settled; int has_reserve, has_settle; };
+/* Reservations that are not settled. What is settled is forgotten: ids of one writer (tag) count up, so the highest one seen tells
+ * a record that was read before (after a merge or a compaction that was killed). */
+struct money_row { uint64_t id, reserved; };
+struct money_tag { uint64_t tag, next; };
+#define BOOK_MONEY_COUNT (((uint64_t)1 << 24) - 1) /* bits of an id that count */
 
 struct claim_row { unsigned char key[SEG_KEY]; uint32_t seg, used; };
 
@@ -38,6 +42,10 @@ struct book {
   size_t n_table, cap_table;
   struct money_row *money;
   size_t n_money, cap_money;
+  struct money_tag *tag;
+  size_t n_tag, cap_tag, last_tag;
+  uint64_t money_tag, money_next; /* of our own reservations */
+  char stage[32];
   struct claim_row *claim;
   size_t n_claim, cap_claim;
   uint64_t spent; /* settled + reserved and not settled, micro-dollars */
@@ -73,6 +81,7 @@ MUST_USE enum status book_sync(struct book *b, struct err *e);  /* group commit;
 MUST_USE enum status book_map_add(struct book *b, const struct entry *en, struct err *e); /* of equal keys the earlier time stays */
 const struct entry *book_map_get(const struct book *b, const unsigned char key[SEG_KEY]);
 MUST_USE enum status book_money_add(struct book *b, uint32_t type, uint64_t id, uint64_t micro_usd, struct err *e);
+MUST_USE enum status book_money_seen(struct book *b, uint64_t id, struct err *e);
 
 #define BOOK_ANY_SEG UINT32_MAX
 MUST_USE enum status book_claim_add(struct book *b, const unsigned char *key, uint32_t seg, struct err *e);

@@ -33,35 +33,74 @@ enum status book_lock(struct book *b, int *locked, struct err *e) {
 
 void book_unlock(struct book *b) { (void)flock(b->lock_fd, LOCK_UN); }
 
-enum status book_reserve(struct book *b, const char *model, uint64_t micro_usd, uint64_t limit_micro_usd, uint64_t *reservation,
-                         struct err *e) {
-  enum status st = STATUS_OK;
-  unsigned char p[16];
-  int locked = 0;
-  *reservation = 0;
+void book_spender(struct book *b, const char *stage) {
   pthread_mutex_lock(&b->mu);
-  TRY(book_lock(b, &locked, e));
-  if (!locked && limit_micro_usd != UINT64_MAX)
-    TRY(err_set(e, STATUS_IO, "'%s': a limit of money needs a file system with locks (flock); put the book on another one", b->path));
-  TRY(book_scan_all(b, e));
-  if (micro_usd > limit_micro_usd || b->spent > limit_micro_usd - micro_usd)
-    TRY(err_set(e, STATUS_LIMIT, "the limit of %.6f USD is reached: %.6f are spent or reserved in '%s', this request needs up to %.6f",
-                (double)limit_micro_usd / 1e6, (double)b->spent / 1e6, b->path, (double)micro_usd / 1e6));
-  uint64_t id = 0;
-  while (id == 0) {
-    if (RAND_bytes(p, 8) != 1) TRY(err_set(e, STATUS_IO, "no random number for a reservation"));
-    id = seg_u64(p);
+  snprintf(b->stage, sizeof b->stage, "%s", stage);
+  pthread_mutex_unlock(&b->mu);
+}
+
+/* 40 random bits that no other writer has, then a count: so readers can forget what is settled (book_map.c). */
+static enum status next_id(struct book *b, uint64_t *id, struct err *e) {
+  unsigned char p[8];
+  if (b->money_tag == 0 || b->money_next > BOOK_MONEY_COUNT) {
+    do {
+      if (RAND_bytes(p, 8) != 1) return err_set(e, STATUS_IO, "no random number for a reservation");
+      b->money_tag = seg_u64(p) & ~(uint64_t)BOOK_MONEY_COUNT;
+    } while (b->money_tag == 0);
+    b->money_next = 1;
   }
-  seg_put_u64(p + 8, micro_usd);
-  struct span parts[] = { { (const char *)p, sizeof p }, { model, strlen(model) } };
-  TRY(book_append(b, SEG_RESERVE, parts, 2, e));
-  TRY(book_flush(b, e));
-  *reservation = id;
+  *id = b->money_tag | b->money_next++;
+  return STATUS_OK;
+}
+
+static enum status reserve_one(struct book *b, const char *model, int priced, struct book_money *m, struct err *e) {
+  unsigned char p[16];
+  uint64_t id = 0;
+  enum status st = next_id(b, &id, e);
+  if (st != STATUS_OK) return st;
+  seg_put_u64(p, id);
+  seg_put_u64(p + 8, m->micro_usd);
+  struct span parts[] = { { (const char *)p, sizeof p }, { model, strlen(model) }, { "\n", 1 }, { b->stage, strlen(b->stage) }, { "\n?", priced ? 0 : 2 } };
+  st = book_append(b, SEG_RESERVE, parts, 5, e);
+  if (st == STATUS_OK) m->reservation = id;
+  return st;
+}
+
+enum status book_reserve_all(struct book *b, const char *model, int priced, struct book_money *m, size_t n, uint64_t limit_micro_usd,
+                             size_t *granted, struct err *e) {
+  enum status st = STATUS_OK;
+  int locked = 0, limited = limit_micro_usd != UINT64_MAX;
+  *granted = 0;
+  pthread_mutex_lock(&b->mu);
+  if (limited) TRY(book_lock(b, &locked, e));
+  if (limited && !locked)
+    TRY(err_set(e, STATUS_IO, "'%s': a limit of money needs a file system with locks (flock); put the book on another one", b->path));
+  if (limited) TRY(book_scan_all(b, e));
+  for (size_t i = 0; i < n; i++) {
+    m[i].reservation = 0;
+    if (limited && (m[i].micro_usd > limit_micro_usd || b->spent > limit_micro_usd - m[i].micro_usd)) {
+      err_set(e, STATUS_LIMIT, "the limit of %.6f USD is reached: %.6f are spent or reserved in '%s', this request needs up to %.6f",
+              (double)limit_micro_usd / 1e6, (double)b->spent / 1e6, b->path, (double)m[i].micro_usd / 1e6);
+      break;
+    }
+    TRY(reserve_one(b, model, priced, &m[i], e));
+    ++*granted;
+  }
+  if (limited) TRY(book_flush(b, e));
 out:
   if (locked) book_unlock(b);
-  if (st == STATUS_OK) st = book_sync(b, e);
+  if (st == STATUS_OK && limited) st = book_sync(b, e);
   pthread_mutex_unlock(&b->mu);
   return st;
+}
+
+enum status book_reserve(struct book *b, const char *model, uint64_t micro_usd, uint64_t limit_micro_usd, uint64_t *reservation,
+                         struct err *e) {
+  struct book_money m = { micro_usd, 0 };
+  size_t granted;
+  enum status st = book_reserve_all(b, model, 1, &m, 1, limit_micro_usd, &granted, e);
+  *reservation = m.reservation;
+  return st == STATUS_OK && granted == 0 ? STATUS_LIMIT : st;
 }
 
 enum status book_settle(struct book *b, uint64_t reservation, uint64_t micro_usd, uint64_t tokens_in, uint64_t tokens_out, struct err *e) {
@@ -73,7 +112,6 @@ enum status book_settle(struct book *b, uint64_t reservation, uint64_t micro_usd
   struct span part = { (const char *)p, sizeof p };
   pthread_mutex_lock(&b->mu);
   enum status st = book_append(b, SEG_SETTLE, &part, 1, e);
-  if (st == STATUS_OK) st = book_flush(b, e);
   pthread_mutex_unlock(&b->mu);
   return st;
 }

@@ -18,7 +18,7 @@ static const char schema[] =
   " length INTEGER NOT NULL, xxh3 INTEGER NOT NULL, meta TEXT NOT NULL) WITHOUT ROWID;"
   "CREATE TABLE failed (key BLOB NOT NULL, segment INTEGER NOT NULL, time_ns INTEGER NOT NULL, offset INTEGER NOT NULL,"
   " length INTEGER NOT NULL, xxh3 INTEGER NOT NULL, meta TEXT NOT NULL);"
-  "CREATE TABLE money (id INTEGER PRIMARY KEY, model TEXT, reserved INTEGER, settled INTEGER, tokens_in INTEGER,"
+  "CREATE TABLE money (id INTEGER PRIMARY KEY, model TEXT, stage TEXT, priced INTEGER, reserved INTEGER, settled INTEGER, tokens_in INTEGER,"
   " tokens_out INTEGER, time_ns INTEGER NOT NULL);"
   "CREATE TABLE claims (key BLOB NOT NULL, segment INTEGER NOT NULL);"
   "CREATE TABLE notes (kind TEXT NOT NULL, time_ns INTEGER NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,"
@@ -31,8 +31,9 @@ static const char *const sql_text[SQL_COUNT] = {
   " time_ns = excluded.time_ns, offset = excluded.offset, length = excluded.length, xxh3 = excluded.xxh3, meta = excluded.meta"
   " WHERE excluded.time_ns < answers.time_ns",
   "INSERT INTO failed VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-  "INSERT INTO money (id, time_ns, reserved, model) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET"
-  " reserved = coalesce(money.reserved, excluded.reserved), model = coalesce(money.model, excluded.model)",
+  "INSERT INTO money (id, time_ns, reserved, model, stage, priced) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET"
+  " reserved = coalesce(money.reserved, excluded.reserved), model = coalesce(money.model, excluded.model),"
+  " stage = coalesce(money.stage, excluded.stage), priced = coalesce(money.priced, excluded.priced)",
   "INSERT INTO money (id, time_ns, settled, tokens_in, tokens_out) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE SET"
   " settled = coalesce(money.settled, excluded.settled), tokens_in = coalesce(money.tokens_in, excluded.tokens_in),"
   " tokens_out = coalesce(money.tokens_out, excluded.tokens_out)",
@@ -84,7 +85,10 @@ static enum status add_money(struct build *x, const struct seg_record *r, struct
   sqlite3_bind_int64(q, 2, (int64_t)r->time_ns);
   sqlite3_bind_int64(q, 3, (int64_t)seg_u64(p + 8));
   if (k == SQL_RESERVE) {
-    sqlite3_bind_text(q, 4, payload.p + 16, (int)(payload.n - 16), SQLITE_STATIC);
+    struct seg_spender who = seg_spender(payload);
+    sqlite3_bind_text(q, 4, who.model.p, (int)who.model.n, SQLITE_STATIC);
+    sqlite3_bind_text(q, 5, who.stage.p, (int)who.stage.n, SQLITE_STATIC);
+    sqlite3_bind_int(q, 6, who.priced);
   } else {
     sqlite3_bind_int64(q, 4, (int64_t)seg_u64(p + 16));
     sqlite3_bind_int64(q, 5, (int64_t)seg_u64(p + 24));

@@ -235,6 +235,21 @@ enum status seg_answer_parse(struct span v, struct seg_answer *a, struct err *e)
   return STATUS_OK;
 }
 
+struct seg_spender seg_spender(struct span v) {
+  struct seg_spender s = { { "", 0 }, { "", 0 }, 1 };
+  if (v.n < 16) return s;
+  s.model = (struct span){ v.p + 16, v.n - 16 };
+  const char *nl = memchr(s.model.p, '\n', s.model.n);
+  if (!nl) return s;
+  s.stage = (struct span){ nl + 1, (size_t)(v.p + v.n - nl - 1) };
+  s.model.n = (size_t)(nl - s.model.p);
+  nl = memchr(s.stage.p, '\n', s.stage.n);
+  if (!nl) return s;
+  s.stage.n = (size_t)(nl - s.stage.p);
+  s.priced = nl + 1 == v.p + v.n || nl[1] != '?';
+  return s;
+}
+
 enum status seg_note_parse(struct span v, struct span *kind, struct span *json, struct err *e) {
   if (v.n < 4 || seg_u32((const unsigned char *)v.p) > v.n - 4) return err_set(e, STATUS_DATA, "note record of %zu bytes is not sound", v.n);
   size_t n = seg_u32((const unsigned char *)v.p);

@@ -51,6 +51,9 @@ MUST_USE enum status seg_payload_start(const struct seg_source *s, const struct 
 /* Payload of SEG_ANSWER and SEG_FAILED: key, three lengths, body, answer, meta. */
 struct seg_answer { const unsigned char *key; struct span body, answer, meta; };
 MUST_USE enum status seg_answer_parse(struct span payload, struct seg_answer *a, struct err *e);
+/* Behind the numbers of SEG_RESERVE: "MODEL", "MODEL\nSTAGE" or "MODEL\nSTAGE\n?" (no price was known). */
+struct seg_spender { struct span model, stage; int priced; };
+struct seg_spender seg_spender(struct span payload);
 /* Payload of SEG_NOTE: length of the kind, kind, JSON. */
 MUST_USE enum status seg_note_parse(struct span payload, struct span *kind, struct span *json, struct err *e);
 #endif

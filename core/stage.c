@@ -38,6 +38,7 @@ enum status ctx_book_require(struct ctx *c, struct book **b, struct err *e) {
   enum status st = STATUS_OK;
   if (c->book == NULL) {
     st = book_open("retort.book", BOOK_CREATE, &c->book, e);
+    if (st == STATUS_OK) book_spender(c->book, c->stage->name);
     if (st == STATUS_OK) log_info("no --book given: answers are kept in ./retort.book");
     if (st == STATUS_OK) st = ledger_attach(c->ledger, c->book, e);
   }
@@ -155,6 +156,7 @@ static enum status run_stage(struct ctx *c, struct err *e) {
   const char *env = getenv("RETORT_BOOK");
   if (c->common.book == NULL && env && env[0]) c->common.book = env;
   if ((c->stage->flags & STAGE_BOOK) && c->common.book) TRY(book_open(c->common.book, BOOK_CREATE, &c->book, e));
+  if (c->book) book_spender(c->book, c->stage->name);
   if (rows) TRY(open_ledger(c, e));
   TRY(pool_setup((int)c->common.threads, e));
   TRY(c->stage->run(c, c->options, &c->args, e));

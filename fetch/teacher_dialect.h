@@ -42,6 +42,8 @@ struct dialect {
   /* After the last question of a run (of the whole mix, for a member): sends what was gathered. STATUS_STOPPED while answers are
    * still to come. NULL when there is nothing to do. */
   enum status (*flush)(struct teacher *t, struct err *e);
+  /* Tokens of a request by the teacher's own tokenizer, for quotes; NULL when it is not here. */
+  enum status (*count_tokens)(struct teacher *t, struct ask *k, int64_t *n, struct err *e);
   int choices;                      /* its requests take several answers (`n`), its parse knows q->choice */
   int unrecorded;                   /* writes no note of itself: replay, and the mix, whose members do */
 };
@@ -63,7 +65,7 @@ struct teacher {
   void *state, *outer;           /* the dialect's own; of one that stands on another (batch): of the outer one */
   int in_mix;                    /* its flush is the mix's business */
   int deferred;                  /* 1: an answer that is still to come stands in front, so nothing behind it can be passed on */
-  uint64_t asked, from_book;
+  uint64_t asked, from_book, pulled;
   /* one run: */
   question_next next;
   answer_done done;
@@ -99,6 +101,7 @@ int teacher_wants_input(const struct teacher *t);
 /* Commits what was answered and passes on in order what can be; may sleep on a full pipe. */
 MUST_USE enum status teacher_turn(struct teacher *t, struct err *e);
 
+MUST_USE enum status teacher_quote(struct teacher *t, struct err *e); /* in place of the dialect's run under --dry-run */
 void teacher_window_drop(struct teacher *t); /* for teacher_close */
 
 /* {"temperature":0.7,...} with what differs from plain greedy decoding; max_tokens and seed always. */

@@ -16,6 +16,7 @@
 #define GRACE_S 10.0        /* after Ctrl-C or a refused key: time for what is in the air */
 #define NEVER_REACHED_S 5.0 /* a server that never answered is given up after this */
 #define TURN_S 0.2          /* longest sleep */
+#define RESERVE_AT_ONCE 64
 #define HOPELESS 20         /* first questions that all fail: the rest would too */
 
 /* ---- lists ---- */
@@ -59,6 +60,64 @@ static void wake_due(struct engine *s, double now, double *until)
     s->n_waiting--;
     to_ready(s, f);
   }
+}
+
+/* ---- money ---- reserved before an attempt is sent, settled when it is known what it cost. What was sent and never answered stays
+ * reserved, and counts as spent. */
+
+/* Never more than this: a token is at least one byte, and what templates add is small. */
+static uint64_t bound_micro(const struct engine *s, const struct ask *k)
+{
+  double in = (double)k->body.n + 256, out = (double)k->q.sampling.max_tokens * (k->q.choices > 1 ? k->q.choices : 1);
+  return price_micro_usd(&s->price, in, 0, out);
+}
+
+/* Money for the next flights in line, in one step. */
+static enum status reserve(struct engine *s, int most, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct book_money m[RESERVE_AT_ONCE];
+  struct flight *list[RESERVE_AT_ONCE];
+  size_t n = 0, granted = 0;
+  struct err why = { 0 };
+  most = most < RESERVE_AT_ONCE ? most : RESERVE_AT_ONCE;
+  for (struct flight *f = s->ready; f != NULL && most > 0; f = f->next, most--) {
+    if (f->reservation == 0) {
+      if (s->limit_micro != UINT64_MAX && f->ask->q.sampling.max_tokens <= 0) {
+        return err_set(e, STATUS_USAGE, "--max-usd: nothing bounds the length of answers; set --max-tokens");
+      }
+      m[n] = (struct book_money){ bound_micro(s, f->ask), 0 };
+      list[n++] = f;
+    }
+  }
+  if (n == 0 || s->t->book == NULL) {
+    return STATUS_OK;
+  }
+  st = book_reserve_all(s->t->book, s->t->model, s->price.known, m, n, s->limit_micro, &granted, &why);
+  if (st != STATUS_OK) {
+    return err_set(e, st, "%s", why.msg);
+  }
+  for (size_t i = 0; i < granted; i++) {
+    list[i]->reservation = m[i].reservation;
+    list[i]->reserved = m[i].micro_usd;
+  }
+  if (granted < n && http_in_flight(s->http) == 0 && s->ready->reservation == 0) { /* nothing in the air can give money back */
+    err_set(&s->fatal, STATUS_LIMIT, "%s; answers so far are kept", why.msg);
+  }
+  return STATUS_OK;
+}
+
+/* free: the server says that it did nothing. Else what it counted; unknown counts as all that was reserved. */
+static enum status settle(struct engine *s, struct flight *f, int nothing, struct err *e)
+{
+  enum status st = STATUS_OK;
+  const struct usage *u = &f->ask->out.usage;
+  uint64_t micro = nothing ? 0 : !s->price.known ? 0 : u->known ? price_micro_usd(&s->price, (double)u->in_tok, (double)u->cached_tok, (double)u->out_tok) : f->reserved;
+  if (f->reservation != 0) {
+    st = book_settle(s->t->book, f->reservation, micro, nothing ? 0 : u->in_tok, nothing ? 0 : u->out_tok, e);
+  }
+  f->reservation = f->reserved = 0;
+  return st;
 }
 
 /* ---- after an attempt ---- */
@@ -175,6 +234,8 @@ static enum status answered(struct engine *s, struct flight *f, struct err *e)
   double now = clock_seconds();
   st = teacher_take(s->t, f->ask, (struct span){ c->reply.p ? c->reply.p : "", c->reply.n }, &own);
   if (st == STATUS_DATA) {
+    f->ask->out.usage = (struct usage){ 0 }; /* whatever it was, it may be billed */
+    TRY(settle(s, f, 0, e));
     snprintf(c->error, sizeof c->error, "%.150s", own.msg);
     again(s, f, "malformed answer", 1);
     return STATUS_OK;
@@ -186,6 +247,7 @@ static enum status answered(struct engine *s, struct flight *f, struct err *e)
   limits_answered(&s->limits, now, f->sent, http_in_flight(s->http));
   count_tokens(s, f);
   TRY(put_meta(s, f, &meta, e));
+  TRY(settle(s, f, 0, e));
   TRY(teacher_keep(s->t, f->ask, (struct span){ meta.p, meta.n }, e));
   s->answered++;
   s->failed_in_row = 0;
@@ -206,6 +268,14 @@ static enum status landed(void *ctx, struct http_call *c, struct err *e)
   if (v != VERDICT_AWAY) {
     s->outage_since = 0;
     s->reached |= c->status > 0;
+  }
+  if (v == VERDICT_AWAY || (v != VERDICT_ANSWER && c->status >= 300 && c->error[0] == '\0')) {
+    enum status st = settle(s, f, 1, e);
+    if (st != STATUS_OK) {
+      return st;
+    }
+  } else if (v != VERDICT_ANSWER) { /* broken off: nobody knows, so it stays reserved; the next attempt has its own */
+    f->reservation = f->reserved = 0;
   }
   switch (v) {
     case VERDICT_ANSWER: return answered(s, f, e);
@@ -253,8 +323,13 @@ static enum status send_ready(struct engine *s, double *until, struct err *e)
 {
   enum status st = STATUS_OK;
   double now = clock_seconds();
+  int room = width(s) - http_in_flight(s->http);
+  TRY(reserve(s, room < s->n_ready ? room : s->n_ready, e));
   while (s->ready != NULL && http_in_flight(s->http) < width(s)) {
     struct flight *f = s->ready;
+    if (f->reservation == 0 && s->t->book != NULL) {
+      break; /* no money until something comes back, or reserved in the next turn */
+    }
     f->thought_in = (double)f->ask->body.n * s->tok_per_byte;
     f->thought_out = (double)f->ask->q.sampling.max_tokens;
     double wait = limits_wait(&s->limits, now, http_in_flight(s->http), f->thought_in, f->thought_out);
@@ -273,6 +348,7 @@ static enum status send_ready(struct engine *s, double *until, struct err *e)
       break;
     }
   }
+out:
   return st;
 }
 
@@ -368,6 +444,10 @@ enum status http_teacher_run(struct teacher *t, struct err *e)
 out:
   if (st == STATUS_STOPPED) {
     drain(s);
+  }
+  for (struct flight *f = s->ready; f != NULL; f = f->next) { /* never sent */
+    enum status back = settle(s, f, 1, st == STATUS_OK ? e : NULL);
+    st = st == STATUS_OK ? back : st;
   }
   return st;
 }

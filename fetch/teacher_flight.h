@@ -4,6 +4,7 @@
 #define FETCH_TEACHER_FLIGHT_H
 #include "http.h"
 #include "limits.h"
+#include "price.h"
 #include "rng.h"
 #include "teacher_http.h"
 
@@ -17,6 +18,7 @@ struct flight {
   int attempts;                /* failed ones that count */
   double due, sent, first_failed; /* monotonic seconds; first_failed 0 = not yet */
   double thought_in, thought_out; /* tokens as the limits were told */
+  uint64_t reservation, reserved;  /* money of the attempt to come or in the air; 0 = none */
   struct flight *next;
 };
 
@@ -27,6 +29,8 @@ struct engine {
   const char *header[HTTP_HEADERS_MAX];
   struct http *http;
   struct limits limits;
+  struct price price;
+  uint64_t limit_micro;  /* UINT64_MAX = none */
   struct flight *flight; /* all of them: 4 x concurrency */
   struct flight *ready, **ready_end, *waiting, *spare;
   int n_ready, n_waiting;

@@ -91,6 +91,28 @@ out:
   return st;
 }
 
+/* A limit of money needs a price, a book that counts, and requests whose cost is bounded. */
+static enum status check_money(struct teacher *t, struct engine *s, struct err *e)
+{
+  enum status st = STATUS_OK;
+  const char *more = t->o.request ? t->o.request : "";
+  s->limit_micro = t->o.max_usd < 0 ? UINT64_MAX : (uint64_t)(t->o.max_usd * 1e6);
+  TRY(price_find(t->o.prices, t->subject.host, t->model, t->a, &s->price, e));
+  if (t->o.max_usd < 0) {
+    goto out;
+  }
+  if (!s->price.known) {
+    st = err_set(e, STATUS_USAGE, "--max-usd: no price is known for model '%s' at '%s'; write it into a file and name that with --prices FILE", t->model,
+                 t->subject.host);
+  } else if (t->book == NULL) {
+    st = err_set(e, STATUS_USAGE, "--max-usd needs a book that counts: name one with --book DIR");
+  } else if (strstr(more, "max_tokens") || strstr(more, "max_completion_tokens") || strstr(more, "\"n\"")) {
+    st = err_set(e, STATUS_USAGE, "--max-usd: the length and number of answers must not be set in --request; use --max-tokens and --choices");
+  }
+out:
+  return st;
+}
+
 enum status http_teacher_ready(struct teacher *t, struct err *e)
 {
   struct engine *s = t->state;
@@ -111,7 +133,8 @@ enum status http_teacher_ready(struct teacher *t, struct err *e)
   }
   s->tok_per_byte = 0.3; /* until answers were counted */
   limits_start(&s->limits, (int)t->o.concurrency, t->o.rpm, t->o.tpm_in, t->o.tpm_out, clock_seconds());
-  return http_new(&o, &s->http, e);
+  enum status st = check_money(t, s, e);
+  return st == STATUS_OK ? http_new(&o, &s->http, e) : st;
 }
 
 void http_teacher_close(struct teacher *t)

@@ -285,6 +285,14 @@ static enum status find_form(struct teacher *t, struct ask *k, struct constraint
   return st == STATUS_OK ? st : err_set(e, st, "%s", own.msg);
 }
 
+static enum status count_tokens(struct teacher *t, struct ask *k, int64_t *n, struct err *e)
+{
+  int ok = 0;
+  enum status st = prepare(t, k, &ok, e);
+  *n = ok ? (int64_t)((const struct tokens *)k->dialect)->n : 0;
+  return st;
+}
+
 static enum status give_job(void *ctx, struct decode_job *job, int *got, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -440,4 +448,5 @@ const struct dialect dialect_local = {
   .body = local_body,
   .parse = local_parse,
   .run = local_run,
+  .count_tokens = count_tokens,
 };

@@ -115,6 +115,14 @@ static enum status open_with(const struct dialect *d, const struct teacher_optio
     st = err_nomem(e, sizeof *t);
     goto out;
   }
+  if (d == &dialect_batch && o->max_usd >= 0) {
+    st = err_set(e, STATUS_USAGE, "--max-usd does not count batches; ask live, or quote a batch first with --dry-run");
+    goto out;
+  }
+  if (d == &dialect_mix && o->dry_run) {
+    st = err_set(e, STATUS_USAGE, "--dry-run quotes one teacher; run it for each of them");
+    goto out;
+  }
   t->o = *o;
   TRY(request_members(o->request, t->a, &t->request, e));
   TRY(form_from_options(&o->form, t->a, &t->form, e));

@@ -28,6 +28,9 @@
   OPT_ROW(stru, f.rpm, "rpm", 0, OPT_NUM, "0", "0..1000000000", "N", "most requests a minute (the server's own x-ratelimit headers count in any case)"), \
   OPT_ROW(stru, f.tpm_in, "tpm-in", 0, OPT_NUM, "0", "0..1000000000000", "N", "most tokens a minute sent"), \
   OPT_ROW(stru, f.tpm_out, "tpm-out", 0, OPT_NUM, "0", "0..1000000000000", "N", "most tokens a minute asked for"), \
+  OPT_ROW(stru, f.max_usd, "max-usd", 0, OPT_NUM, "-1", "-1..1000000000", "USD", "stop before the book's spending passes this, whoever spends; -1 is no limit"), \
+  OPT_ROW(stru, f.prices, "prices", 0, OPT_STR, NULL, NULL, "FILE", "YAML table of prices that counts before the shipped one (form: docs/formats.md)"), \
+  OPT_ROW(stru, f.dry_run, "dry-run", 0, OPT_FLAG, NULL, NULL, NULL, "ask nothing; say on stderr what is not in the book yet and what it would cost"), \
   OPT_ROW(stru, f.retries, "retries", 0, OPT_INT, "8", "0..1000", "N", "further attempts for a question after a transient failure"), \
   OPT_ROW(stru, f.timeout_s, "timeout", 0, OPT_NUM, "600", "0.1..86400", "SECONDS", "time limit of one request"), \
   OPT_ROW(stru, f.connect_timeout_s, "connect-timeout", 0, OPT_NUM, "10", "0.1..86400", "SECONDS", "time limit for a connection, TLS included"), \

@@ -264,7 +264,7 @@ static enum status claim(struct teacher *t, struct ask **list, size_t n, struct 
   for (size_t i = 0; i < n; i++) {
     c[i] = (struct book_claim){ list[i]->key, CLAIM_OURS };
   }
-  if (t->book != NULL && !t->d->unrecorded) {
+  if (t->book != NULL && !t->d->unrecorded && !t->o.dry_run) {
     TRY(book_claim(t->book, c, n, e));
   }
   for (size_t i = 0; i < n; i++) {
@@ -366,6 +366,7 @@ static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *
     return st;
   }
   k->state = ASK_NEW;
+  t->pulled++;
   t->ring[(t->ring_head + t->ring_n++) % t->ring_cap] = k;
   t->window_bytes += ask_bytes(k);
   if (unfit) {
@@ -485,7 +486,7 @@ void teacher_failed(struct teacher *t, struct ask *k, enum status why, const cha
   struct err own = { 0 };
   k->out = (struct answer){ .failed = why, .reason = reason, .finish = "" };
   set_put(t, k);
-  if (t->book != NULL && !t->d->unrecorded && note_failure(t, k, reason, &own) != STATUS_OK) {
+  if (t->book != NULL && !t->d->unrecorded && !t->o.dry_run && note_failure(t, k, reason, &own) != STATUS_OK) {
     log_error("a failed question could not be noted in the book: %s", own.msg); /* the next commit says so too, and ends the run */
   }
 }
@@ -509,7 +510,7 @@ static enum status hand_back(struct teacher *t, struct ask *k, struct err *e)
 {
   t->deferred |= k->out.failed == STATUS_STOPPED;
   if (t->deferred && !t->in_mix) {
-    k->out = (struct answer){ .failed = STATUS_STOPPED, .reason = WAITS_FOR_A_BATCH, .finish = "" };
+    k->out = (struct answer){ .failed = STATUS_STOPPED, .reason = t->o.dry_run ? "dry run" : WAITS_FOR_A_BATCH, .finish = "" };
   }
   t->later = 0;
   enum status st = t->done(t->ctx, &k->q, &k->out, e);
@@ -583,10 +584,10 @@ enum status teacher_run(struct teacher *t, question_next next, answer_done done,
     st = err_nomem(e, t->ring_cap * sizeof *t->ring);
     goto out;
   }
-  st = t->d->run(t, e);
+  st = t->o.dry_run ? teacher_quote(t, e) : t->d->run(t, e);
   if (st == STATUS_OK) {
     st = teacher_turn(t, e);
-    st = st == STATUS_OK && t->d->flush != NULL && !t->in_mix ? t->d->flush(t, e) : st;
+    st = st == STATUS_OK && t->d->flush != NULL && !t->in_mix && !t->o.dry_run ? t->d->flush(t, e) : st;
   } else if (t->uncommitted > 0 && book_commit(t->book, &own) != STATUS_OK) { /* what was paid for is kept, whatever went wrong */
     log_error("answers of the last moment could not be kept: %s", own.msg);
   }

@@ -114,7 +114,7 @@ static enum status label_run(struct ctx *c, const void *options, const struct op
   }
   st = rows_run(c, l.t, &ops, &l, (uint64_t)l.o->t.seed, l.o->unordered, e);
   report(&l);
-  if (st == STATUS_OK) {
+  if (st == STATUS_OK && !l.o->t.dry_run) {
     uint64_t in = ledger_count_in(ctx_ledger(c));
     if (in > 0 && ledger_count_kept(ctx_ledger(c)) == 0) {
       buf_clear(&l.line);
