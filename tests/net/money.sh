@@ -40,14 +40,15 @@ label --book b --max-usd 5 <q.jsonl >out 2>err || no "more money: $(tail -1 err)
 # two processes and kills: never above, whatever happens
 rows 5000 6500 >q2.jsonl
 base=$(charged)
+tac q2.jsonl >q3.jsonl
 for k in 1 2 3 4 5 6; do
-  label --book b2 --max-usd 0.50 --concurrency 32 <q2.jsonl >/dev/null 2>&1 & p1=$!
-  tac q2.jsonl | label --book b2 --max-usd 0.50 --concurrency 32 >/dev/null 2>&1 & p2=$!
-  sleep 0.$((RANDOM % 4 + 2)); kids=$(pgrep -P $p1 -x retort; pgrep -P $p2 -x retort; pgrep -P "$(pgrep -P $p2 -x timeout | head -1)" -x retort 2>/dev/null)
-  kill -9 $kids 2>/dev/null; kill -9 $p1 2>/dev/null; wait $p1 $p2 2>/dev/null
+  for q in q2 q3; do
+    "$RETORT" label -t "$(T)" --teacher-terms mit --prices prices.yaml --max-tokens 60 --book b2 --max-usd 0.50 --concurrency 32 <$q.jsonl >/dev/null 2>&1 & eval "$q=$!"
+  done
+  sleep 0.$((RANDOM % 4 + 2)); kill -9 $q2 $q3 2>/dev/null; wait $q2 $q3 2>/dev/null
 done
 label --book b2 --max-usd 0.50 <q2.jsonl >/dev/null 2>err & p1=$!
-tac q2.jsonl | label --book b2 --max-usd 0.50 >/dev/null 2>err2 & p2=$!
+label --book b2 --max-usd 0.50 <q3.jsonl >/dev/null 2>err2 & p2=$!
 wait $p1; r1=$?; wait $p2; r2=$?
 [ $r1 = 8 ] && [ $r2 = 8 ] || no "two at the limit: exits $r1 $r2: $(tail -1 err)"
 sleep 0.3
