@@ -93,6 +93,12 @@ static void lane_wait(void **state) {
     K->add(D, N, dx, dx, dy);
     kernels_cpu()->scale(NULL, N, 2, x);
   }
+  struct err e; /* a new block is ready for both lanes at once */
+  void *p = NULL;
+  assert_int_equal(device_block(dev, N * sizeof *x, "test", &p, &e), STATUS_OK);
+  K->lane(D, 1);
+  K->copy(D, p, dx, N * sizeof *x);
+  device_block_free(dev, p, N * sizeof *x);
   K->lane(D, 0);
   K->lane_wait(D, 1);
   kernels_cpu()->scale(NULL, N, 2, x);

@@ -136,6 +136,9 @@ static void entry() {
 
 void thread_wait() {
   struct thread *t = self, *next = pick();
+  if (++t->steps > settings_get().max_steps) {
+    fault_at(FAULT_ENDLESS, NULL, "a thread made %llu accesses and waits (RETORT_CUDASIM_STEPS)", (unsigned long long)t->steps);
+  }
   if (!next) {
     stuck();
   }

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mutants of the CUDA sources: do the row tests notice a mistake?
 
-usage: mutants.py BUILD [--each 3] [--seed 1] [--only REGEX] [--jobs 2] [--list] [--check]
+usage: mutants.py BUILD [--each 3] [--seed 1] [--only REGEX] [--host] [--jobs 2] [--list] [--check]
 
-At seeded random sites of every function of kernels/cuda/*.cu, *.cuh and train/*.cu one small mistake is made at a time; the file is
+At seeded random sites of every kernel and device function of kernels/cuda/*.cu, *.cuh and train/*.cu (--host: of the launchers
+instead) one small mistake is made at a time; the file is
 compiled under the execution shim (checked), linked with the others into a plugin of its own, and the tests of tests/cuda that
 concern the file run on it until one fails. A mutant whose object code is the same as the original's, or that does not compile, is
 drawn again. Exit 1 when fewer than 95 % are caught; with --check also when a survivor is not argued in docs/mutants.md (a line
@@ -108,7 +109,7 @@ def sites(text, start, end, head):
     each("narrowed type", r"\bdouble\b", lambda m: "float")
     each("minimum for maximum", r"\bfmaxf\b|\bfminf\b|\bwarp_max\b", lambda m: {"fmaxf": "fminf", "fminf": "fmaxf", "warp_max": "warp_sum"}[m.group(0)])
     # (no shared memory at a launch is not a constant to get wrong: more of it changes nothing)
-    each("wrong constant", r"(?<![\w.\[])(?<!\), )(\d+)(?![\w.])", lambda m: str(int(m.group(1)) + 1))
+    each("wrong constant", r"(?<![\w.\[])(?<!\), )(\d+)(?![\w.])", lambda m: str({0: 1, 1: 0}.get(int(m.group(1)), int(m.group(1)) - 1)))
     each("lost block", r"cuda_blocks\((?:[^()]|\([^()]*\))*\)", lambda m: "(%s - 1)" % m.group(0))
     for m in re.finditer(r"CUDA_RUN\(", text[start:end]):
         i = start + m.end() - 1
@@ -210,7 +211,7 @@ class Worker:
     def run(self, so, tests):
         env = dict(os.environ, RETORT_CUDA=so, RETORT_CUDASIM_STEPS=str(1 << 21))
         for t in tests:
-            env["RETORT_CUDA_WORK"] = "100000" if "attention" in t else "4000000"
+            env["RETORT_CUDA_WORK"] = "100000" if "attention" in t else "9000" if "reduce" in t else "4000000"
             try:
                 r = subprocess.run([t], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=180, cwd=self.dir)
             except subprocess.TimeoutExpired:
@@ -286,6 +287,7 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--only", default="")
     p.add_argument("--jobs", type=int, default=2)
+    p.add_argument("--host", action="store_true")
     p.add_argument("--list", action="store_true")
     p.add_argument("--check", action="store_true")
     a = p.parse_args()
@@ -295,7 +297,7 @@ def main():
         if not plan.tests(f) or not re.search(a.only, f):
             continue
         for fn, kind, options in plan.candidates(f):
-            if options and not (kind == "host" and f == "cuda_plugin.cu"):
+            if options and (kind == "host") == a.host:
                 work.append((f, fn, kind, options))
     if a.list:
         for f, fn, kind, options in work:
