@@ -101,8 +101,9 @@ static enum status open_cuda(const char *spec, struct device *dev, struct err *e
   TRY(spec_index(spec, &index, e));
   TRY(plugin_load(&dev->plugin, e));
   const char *work = getenv("RETORT_CUDA_WORK"); /* tests: a scratch so small that attention needs several blocks */
-  o.work_bytes = work != NULL ? (size_t)strtoul(work, NULL, 10) : 0;
+  dev->work_bytes = o.work_bytes = work != NULL ? (size_t)strtoul(work, NULL, 10) : (size_t)256 << 20;
   struct ranks ranks;
+  static const char *const suffix[] = {[KDEV_F32] = "", [KDEV_TF32] = "-tf32", [KDEV_BF16] = "-bf16"};
   TRY(ranks_find(&ranks, e));
   int n = dev->plugin->count(why, sizeof why);
   if (ranks.n > 1 && n > 0 && strchr(spec, ':') == NULL) {
@@ -122,7 +123,7 @@ static enum status open_cuda(const char *spec, struct device *dev, struct err *e
   dev->table = *dev->plugin->table;
   dev->table.isa = dev->about.isa;
   dev->k = &dev->table;
-  snprintf(dev->contract, sizeof dev->contract, "%s-%d-%s%s", dev->k->name, KERNEL_CONTRACT, dev->k->isa, dev->precision == KDEV_TF32 ? "-tf32" : "");
+  snprintf(dev->contract, sizeof dev->contract, "%s-%d-%s%s", dev->k->name, KERNEL_CONTRACT, dev->k->isa, suffix[dev->precision]);
   snprintf(dev->said, sizeof dev->said, "device cuda:%d, %s, %.1f of %.1f GB free", index, dev->about.name, (double)dev->about.free_bytes / 1e9,
            (double)dev->about.memory_bytes / 1e9);
   st = device_check(dev, e);
@@ -138,7 +139,7 @@ enum status device_open(const char *spec, const char *precision, struct device *
   if (dev == NULL) {
     return err_nomem(e, sizeof *dev);
   }
-  dev->precision = precision != NULL && strcmp(precision, "tf32") == 0 ? KDEV_TF32 : KDEV_F32;
+  dev->precision = precision == NULL || strcmp(precision, "f32") == 0 ? KDEV_F32 : strcmp(precision, "tf32") == 0 ? KDEV_TF32 : KDEV_BF16;
   dev->k = kernels_cpu();
   if (strcmp(spec, "cpu") == 0) {
     snprintf(dev->said, sizeof dev->said, "device cpu");

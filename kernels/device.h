@@ -13,11 +13,12 @@ struct device {
   struct kernels table;        /* the plugin's with this device's isa */
   struct kdev_about about;
   enum kdev_precision precision;
+  size_t work_bytes;           /* scratch of each lane of a device */
   char contract[64];           /* "cuda-1-sm90", goes into identities as kernel_contract() does */
   char said[600];              /* which one it is and why: for the log */
 };
 /* spec: "cpu", "cuda" (under mpirun or srun the one of the rank's number on its machine), "cuda:N" or "auto" (a device when there is one, else the CPU; `said` tells why). STATUS_DEVICE when the one asked
- * for is not there: never another one instead. precision: "f32" or "tf32". The device stays open until device_close. */
+ * for is not there: never another one instead. precision: "f32", "tf32" or "bf16". The device stays open until device_close. */
 MUST_USE enum status device_open(const char *spec, const char *precision, struct device **out, struct err *e);
 void device_close(struct device *dev); /* after everything on it was freed; accepts NULL and the CPU */
 /* For models opened from now on; NULL = the CPU, as in the beginning. */
@@ -35,6 +36,6 @@ MUST_USE enum status device_check(const struct device *dev, struct err *e);
 struct device_options { const char *device, *precision; };
 #define DEVICE_OPTION_ROWS(stru, f)                                                                                            \
   OPT_ROW(stru, f.device, "device", 0, OPT_STR, "cpu", NULL, "NAME", "cpu, cuda, cuda:N, or auto: a device when there is one"), \
-  OPT_ROW(stru, f.precision, "precision", 0, OPT_ENUM, "f32", "f32|tf32", NULL, "of matrix products on a device")
+  OPT_ROW(stru, f.precision, "precision", 0, OPT_ENUM, "f32", "f32|tf32|bf16", NULL, "of matrix products on a device")
 MUST_USE enum status device_start(const struct device_options *o, struct device **out, struct err *e);
 #endif

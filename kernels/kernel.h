@@ -152,10 +152,12 @@ struct kernels {
 /* A back end in a shared object of its own, which exports `const struct kernel_plugin *retort_plugin(void)` (device.h opens it). */
 #define KERNEL_ABI 1
 enum { KERNEL_RANKS_ID = 128 };
-enum kdev_precision { KDEV_F32, KDEV_TF32 /* products round their inputs to 10 bits of mantissa */ };
+/* Of the inputs of products; sums, results and everything else are float32. TF32: rounded to 10 bits of mantissa. BF16: to 7, and
+ * weights are kept in that form beside their float32 master values; attention's products are TF32 then. */
+enum kdev_precision { KDEV_F32, KDEV_TF32, KDEV_BF16 };
 struct kdev_options {
   enum kdev_precision precision;
-  size_t work_bytes; /* scratch of each lane, 0 = 256 MiB */
+  size_t work_bytes; /* scratch of each lane */
 };
 struct kdev_about {
   char name[256], isa[16]; /* "NVIDIA H100 80GB HBM3", "sm90" */

@@ -8,7 +8,7 @@
 
 /* Logits of one chunk: the bigger, the fewer passes over dhead (gemm_tn reads and writes all of it for each chunk). */
 #define CHUNK_BYTES ((int64_t)64 << 20)
-enum { CHUNK_MOST = 256, CHUNK_STEP = 64, LANES = 2 };
+enum { CHUNK_MOST = 256, CHUNK_STEP = 64, LANES = 2, DEVICE_MOST = 1024, DEVICE_STEP = 16 };
 
 /* Buffers of one lane: (chunk, width) (chunk, t_width) (chunk, width) (chunk, vocab) (chunk, vocab) */
 struct lane { float *x, *tx, *dx, *z, *y; };
@@ -34,7 +34,11 @@ struct loss_driver {
   struct loss_chunk rows;   /* in hand, for the CPU's row function */
 };
 
-static int64_t chunk_rows(int64_t vocab) {
+static int64_t chunk_rows(const struct device *dev, int64_t vocab) {
+  if (dev->k->on_device) { /* by the size of its scratch, so that a test can make it small */
+    int64_t fit = 2 * (int64_t)dev->work_bytes / (vocab * (int64_t)sizeof(float)) / DEVICE_STEP * DEVICE_STEP;
+    return fit < DEVICE_STEP ? DEVICE_STEP : fit > DEVICE_MOST ? DEVICE_MOST : fit;
+  }
   int64_t rows = CHUNK_BYTES / (vocab * (int64_t)sizeof(float)) / CHUNK_STEP * CHUNK_STEP;
   return rows < CHUNK_STEP ? CHUNK_STEP : rows > CHUNK_MOST ? CHUNK_MOST : rows;
 }
@@ -52,7 +56,7 @@ enum status loss_driver_new(const struct device *dev, int64_t vocab, int64_t wid
   d->vocab = vocab;
   d->width = width;
   d->t_width = t_width;
-  d->chunk = chunk_rows(vocab);
+  d->chunk = chunk_rows(dev, vocab);
   int64_t floats[] = { d->chunk * width, d->chunk * t_width, d->chunk * width, d->chunk * vocab, t_width > 0 ? d->chunk * vocab : 0 };
   int64_t all = 0, at = 0;
   for (size_t i = 0; i < 5; i++) {

@@ -28,6 +28,7 @@ void cuda_adamw(struct kdev *d, int64_t n, float *p, const float *grad, float *m
                 double eps, double weight_decay, double grad_scale, int64_t step) {
   double c1 = 1.0 - pow(beta1, static_cast<double>(step)), c2 = 1.0 - pow(beta2, static_cast<double>(step));
   struct adamw a;
+  cuda_bf16_changed(d, p, static_cast<size_t>(n) * sizeof *p);
   a.beta1 = static_cast<float>(beta1);
   a.beta2 = static_cast<float>(beta2);
   a.one_minus_beta1 = static_cast<float>(1.0 - beta1); /* in double: 1 - 0.999f is off by 1e-5 */

@@ -30,6 +30,7 @@ struct kdev {
   unsigned char *stage[CUDA_STAGES];   /* pinned; big uploads and downloads pass through */
   cudaEvent_t stage_done[CUDA_STAGES];
   double *partial;                     /* pinned (CUDA_PARTIALS) */
+  struct cuda_bf16 *bf16;              /* bf16.cu; NULL = products take float32 */
   void *comm;                          /* NCCL, see ranks.cu; NULL = alone */
   int failed;
   char why[600];
@@ -60,10 +61,18 @@ static inline int64_t cuda_max(int64_t a, int64_t b) { return a > b ? a : b; }
 struct cuda_product {
   int64_t m, n, k, lda, ldb, ldc, stride_a, stride_b, stride_c, batch;
   int ta, tb, add;
+  int weights; /* b is a matrix of weights: its bf16 form is kept */
   const float *a, *b;
   float *c;
 };
 void cuda_multiply(struct kdev *d, const struct cuda_product *p);
+
+/* bf16.cu: inputs of a product in bf16. matrix: a copy made now in the lane's own room (slot 0 or 1); weights: one that is kept until the
+ * values change, which every call that writes to the host-visible tensors says by cuda_bf16_changed. NULL when it failed. */
+const void *cuda_bf16_matrix(struct kdev *d, int slot, const float *x, int64_t rows, int64_t width, int64_t ld);
+const void *cuda_bf16_weights(struct kdev *d, const float *w, int64_t rows, int64_t width, int64_t ld);
+void cuda_bf16_changed(struct kdev *d, const void *p, size_t bytes);
+void cuda_bf16_close(struct kdev *d);
 
 /* ---- rows of the table, one .cu file for each file of kernels/cpu ---- */
 /* memory.cu */

@@ -11,7 +11,7 @@
 #define RETORT_KERNEL_BUILD "unnamed"
 #endif
 
-static const size_t BLAS_WORK_BYTES = static_cast<size_t>(32) << 20, WORK_BYTES = static_cast<size_t>(256) << 20;
+static const size_t BLAS_WORK_BYTES = static_cast<size_t>(32) << 20;
 
 static const char *base_name(const char *file) {
   const char *slash = strrchr(file, '/');
@@ -76,6 +76,7 @@ static void close_device(struct kdev *d) {
     return;
   }
   cuda_ranks_leave(d);
+  cuda_bf16_close(d);
   for (int i = 0; i < CUDA_LANES; i++) {
     if (d->blas[i] != NULL) {
       (void)cublasDestroy(d->blas[i]);
@@ -117,7 +118,7 @@ static struct kdev *open_device(int index, const struct kdev_options *o, char *w
   struct kdev *d = new struct kdev();
   d->index = index;
   d->precision = o->precision;
-  d->work_bytes = o->work_bytes > 0 ? o->work_bytes : WORK_BYTES;
+  d->work_bytes = o->work_bytes;
   CUDA_TRY(d, cudaSetDevice(index));
   for (int i = 0; i < CUDA_LANES; i++) {
     open_lane(d, i);

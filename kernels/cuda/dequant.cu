@@ -16,6 +16,7 @@ template <int type> static __global__ void decode_kernel(int64_t n, const unsign
 
 void cuda_decode(struct kdev *d, enum dtype t, int64_t n, const void *src, float *dst) {
   const unsigned char *from = static_cast<const unsigned char *>(src);
+  cuda_bf16_changed(d, dst, static_cast<size_t>(n) * sizeof *dst);
   switch (static_cast<int>(t)) {
 #define EACH(type) \
   case type: CUDA_RUN(d, decode_kernel<type>, dim3(cuda_blocks(n, THREADS)), dim3(THREADS), 0, n, from, dst); break;

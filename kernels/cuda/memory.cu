@@ -17,8 +17,8 @@ void *cuda_block_new(struct kdev *d, size_t bytes) {
 }
 
 void cuda_block_free(struct kdev *d, void *p, size_t bytes) {
-  (void)bytes;
   if (p != NULL) {
+    cuda_bf16_changed(d, p, bytes);
     for (int i = 0; i < CUDA_LANES; i++) {
       (void)cudaStreamSynchronize(d->stream[i]);
     }
@@ -27,6 +27,7 @@ void cuda_block_free(struct kdev *d, void *p, size_t bytes) {
 }
 
 void cuda_upload(struct kdev *d, void *dst, const void *src, size_t bytes) {
+  cuda_bf16_changed(d, dst, bytes);
   int turn = 0;
   for (size_t at = 0; at < bytes && !d->failed; at += CUDA_STAGE_BYTES, turn = (turn + 1) % CUDA_STAGES) {
     size_t n = bytes - at < CUDA_STAGE_BYTES ? bytes - at : CUDA_STAGE_BYTES;
@@ -49,10 +50,14 @@ void cuda_download(struct kdev *d, void *dst, const void *src, size_t bytes) {
 }
 
 void cuda_copy(struct kdev *d, void *dst, const void *src, size_t bytes) {
+  cuda_bf16_changed(d, dst, bytes);
   CUDA_TRY(d, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, d->stream[d->lane]));
 }
 
-void cuda_zero(struct kdev *d, void *dst, size_t bytes) { CUDA_TRY(d, cudaMemsetAsync(dst, 0, bytes, d->stream[d->lane])); }
+void cuda_zero(struct kdev *d, void *dst, size_t bytes) {
+  cuda_bf16_changed(d, dst, bytes);
+  CUDA_TRY(d, cudaMemsetAsync(dst, 0, bytes, d->stream[d->lane]));
+}
 
 const char *cuda_failed(struct kdev *d) {
   for (int i = 0; i < CUDA_LANES; i++) {

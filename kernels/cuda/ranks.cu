@@ -41,6 +41,7 @@ void cuda_ranks_leave(struct kdev *d) {
 }
 
 void cuda_reduce_ranks(struct kdev *d, int64_t n, enum dtype type, void *x) {
+  cuda_bf16_changed(d, x, static_cast<size_t>(n) * (type == DT_F64 ? sizeof(double) : sizeof(float)));
   ncclDataType_t as = type == DT_F64 ? ncclFloat64 : ncclFloat32;
   if (d->failed || d->comm == NULL) {
     return; /* alone: the sum is what is there */
