@@ -1,23 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Recipes: reading and checking the YAML, filling templates, running parser and validators; see recipe.h. */
+ * Recipes: reading and checking the YAML; see recipe.h. */
 #include "recipe.h"
 #include "asset.h"
 #include "file.h"
 #include "opt.h"
 #include "yaml_json.h"
 
-#define RECIPE_MAX_VALIDATORS 32
 #define RECIPE_PREFIX "augment/recipes/"
-
-struct recipe {
-  struct json *root;
-  const char *name, *skill, *elicitation, *system, *output;
-  const struct json *prompts, *shots;
-  const struct parser *parser;
-  struct { const struct validator *v; const struct json *arg; } check[RECIPE_MAX_VALIDATORS];
-  size_t n_check;
-  int64_t per_row, min_chars;
-};
 
 const char *recipe_names(struct arena *a)
 {
@@ -42,14 +31,20 @@ static enum status need_text(const struct json *root, const char *what, const ch
   return *out != NULL && **out != '\0' ? STATUS_OK : bad(what, key, "a text", e);
 }
 
-static enum status check_keys(const struct json *root, const char *what, struct err *e)
+static const char *const step_keys[] = { "name", "system", "says", "stop", "prompts", "shots", "sampling", "parse", "validate", "tries", "dialog", "form", NULL };
+static const char *const recipe_keys[] = { "name", "summary", "skill", "elicitation", "vertical", "loss", "method", "input", "needs", "min_chars", "per_row",
+                                           "turns", "min_turns", "passages", "lists", "grid", "per_cell", "count", "demos", "novelty", "steps", "output",
+                                           "sampling", "system", "prompts", "shots", "parse", "validate", "tries", "form", NULL };
+
+static enum status check_keys(const struct json *root, const char *what, const char *const *known, struct err *e)
 {
-  static const char *const known[] = { "name", "summary", "skill", "elicitation", "input", "min_chars", "per_row", "sampling", "system", "prompts",
-                                       "shots", "parse", "validate", "output" };
-  const size_t n = sizeof known / sizeof *known;
+  size_t n = 0;
   struct span key;
   const struct json *v;
   void *it = NULL;
+  while (known[n] != NULL) {
+    n++;
+  }
   while (json_next(root, &it, &key, &v)) {
     size_t i = 0;
     while (i < n && !span_is(key, known[i])) {
@@ -66,19 +61,22 @@ static enum status check_keys(const struct json *root, const char *what, struct 
 }
 
 /* The argument of a validator must be what its row says. */
-static int argument_fits(const struct validator *v, const struct json *arg)
+static int argument_fits(const char *want, const struct json *arg)
 {
   enum json_type t = json_type(arg);
-  if (strcmp(v->arg, "string") == 0) {
+  if (strcmp(want, "string") == 0 || strcmp(want, "slot") == 0) {
     return t == JSON_STRING && json_str(arg).n > 0;
   }
-  if (strcmp(v->arg, "number") == 0) {
+  if (strcmp(want, "number") == 0) {
     return t == JSON_INT || t == JSON_REAL;
   }
-  if (strcmp(v->arg, "true") == 0) {
+  if (strcmp(want, "true") == 0) {
     return t == JSON_BOOL && json_bool(arg, 0);
   }
-  int numbers = strcmp(v->arg, "[min, max]") == 0;
+  if (strcmp(want, "schema") == 0) {
+    return t == JSON_OBJECT;
+  }
+  int numbers = strcmp(want, "[min, max]") == 0;
   for (size_t i = 0; i < json_size(arg); i++) {
     if (json_type(json_at(arg, i)) != (numbers ? JSON_INT : JSON_STRING)) {
       return 0;
@@ -87,38 +85,62 @@ static int argument_fits(const struct validator *v, const struct json *arg)
   return t == JSON_ARRAY && (numbers ? json_size(arg) == 2 : json_size(arg) > 0);
 }
 
-static enum status read_checks(struct recipe *r, const char *what, struct err *e)
+/* {name: argument} or a bare name. */
+static int named(const struct json *j, struct span *name, const struct json **arg)
 {
-  const struct json *list = json_get(r->root, "validate"), *arg;
-  struct span key;
-  if (json_type(list) != JSON_ARRAY || json_size(list) == 0 || json_size(list) > RECIPE_MAX_VALIDATORS) {
-    return bad(what, "validate", "a list of 1 to 32 validators: a recipe without any would let everything through", e);
+  void *it = NULL;
+  *arg = NULL;
+  if (json_type(j) == JSON_STRING) {
+    *name = json_str(j);
+    return 1;
   }
-  for (size_t i = 0; i < json_size(list); i++) {
-    void *it = NULL;
-    const struct validator *v = validator_table;
-    if (json_size(json_at(list, i)) != 1 || !json_next(json_at(list, i), &it, &key, &arg)) {
-      return bad(what, "validate", "one `name: argument` an item", e);
-    }
-    while (v->name != NULL && !span_is(key, v->name)) {
-      v++;
-    }
-    if (v->name == NULL) {
-      return err_set(e, STATUS_DATA, "'%s': unknown validator '%.*s'", what, (int)(key.n < 60 ? key.n : 60), key.p);
-    }
-    if (!argument_fits(v, arg)) {
-      return err_set(e, STATUS_DATA, "'%s': validator '%s': expected a %s", what, v->name, v->arg);
-    }
-    r->check[r->n_check].v = v;
-    r->check[r->n_check++].arg = arg;
-  }
-  return STATUS_OK;
+  return json_type(j) == JSON_OBJECT && json_size(j) == 1 && json_next(j, &it, name, arg);
 }
 
-static enum status check_shots(const struct recipe *r, const char *what, struct err *e)
+static enum status open_schema(struct recipe *r, const char *what, struct recipe_check *c, struct err *e)
 {
-  for (size_t i = 0; i < json_size(r->shots); i++) {
-    const struct json *set = json_at(r->shots, i);
+  enum status st = STATUS_OK;
+  struct buf b = { 0 };
+  (void)r;
+  TRY(json_put(&b, c->arg, e));
+  st = schema_open((struct span){ b.p, b.n }, what, &c->schema, e);
+out:
+  buf_free(&b);
+  return st;
+}
+
+static enum status read_checks(struct recipe *r, struct recipe_step *s, const struct json *list, const char *what, struct err *e)
+{
+  enum status st = STATUS_OK;
+  if (json_type(list) != JSON_ARRAY || json_size(list) == 0 || json_size(list) > RECIPE_CHECKS) {
+    return bad(what, "validate", "a list of 1 to 24 validators: a step without any would let everything through", e);
+  }
+  for (size_t i = 0; i < json_size(list); i++) {
+    struct span key;
+    struct recipe_check *c = &s->check[s->n_check];
+    if (!named(json_at(list, i), &key, &c->arg)) {
+      return bad(what, "validate", "one `name: argument` an item", e);
+    }
+    c->v = validator_find(key);
+    if (c->v == NULL) {
+      return err_set(e, STATUS_DATA, "'%s': unknown validator '%.*s'", what, (int)(key.n < 60 ? key.n : 60), key.p);
+    }
+    if (!argument_fits(c->v->arg, c->arg)) {
+      return err_set(e, STATUS_DATA, "'%s': validator '%s': expected a %s", what, c->v->name, c->v->arg);
+    }
+    s->n_check++;
+    if (strcmp(c->v->arg, "schema") == 0) {
+      TRY(open_schema(r, what, c, e));
+    }
+  }
+out:
+  return st;
+}
+
+static enum status check_shots(const struct recipe_step *s, const char *what, struct err *e)
+{
+  for (size_t i = 0; i < json_size(s->shots); i++) {
+    const struct json *set = json_at(s->shots, i);
     for (size_t k = 0; k < json_size(set); k++) {
       if (json_type(json_get(json_at(set, k), "user")) != JSON_STRING || json_type(json_get(json_at(set, k), "assistant")) != JSON_STRING) {
         return bad(what, "shots", "a list of sets of {user, assistant} texts", e);
@@ -131,45 +153,160 @@ static enum status check_shots(const struct recipe *r, const char *what, struct 
   return STATUS_OK;
 }
 
+/* form: {choices: [...]} | {regex: "..."} | {schema: {...}}: what a local teacher is bound to, and servers are told. */
+static enum status read_form(struct recipe *r, struct recipe_step *s, const struct json *form, const char *what, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct buf b = { 0 };
+  struct span key;
+  const struct json *arg;
+  if (form == NULL) {
+    return STATUS_OK;
+  }
+  if (!named(form, &key, &arg) || arg == NULL || !(span_is(key, "choices") || span_is(key, "regex") || span_is(key, "schema"))) {
+    return bad(what, "form", "one of choices, regex, schema", e);
+  }
+  s->form.kind = span_is(key, "choices") ? FORM_CHOICES : span_is(key, "regex") ? FORM_REGEX : FORM_SCHEMA;
+  if (s->form.kind == FORM_REGEX) {
+    s->form.text = json_str(arg);
+  } else {
+    TRY(json_put(&b, arg, e));
+    char *copy = arena_strndup(r->a, b.p, b.n);
+    if (copy == NULL) {
+      st = err_nomem(e, b.n);
+      goto out;
+    }
+    s->form.text = (struct span){ copy, b.n };
+  }
+out:
+  buf_free(&b);
+  return st;
+}
+
+static enum status read_step(struct recipe *r, const struct json *j, const char *dflt_name, const char *what, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct recipe_step *s = &r->step[r->n_step];
+  struct span parse;
+  s->name = json_cstr(json_get(j, "name"), dflt_name);
+  if (dflt_name != NULL) {
+    s->name = dflt_name;
+  }
+  if (s->name == NULL) {
+    return bad(what, "steps", "a name for every step: the slot that it fills", e);
+  }
+  r->n_step++; /* from here recipe_close frees it */
+  s->system = json_cstr(json_get(j, "system"), json_cstr(json_get(r->root, "system"), NULL));
+  s->says = json_cstr(json_get(j, "says"), NULL);
+  s->stop = json_cstr(json_get(j, "stop"), NULL);
+  s->dialog = json_bool(json_get(j, "dialog"), 0);
+  s->prompts = json_get(j, "prompts");
+  s->shots = json_get(j, "shots");
+  s->sampling = json_get(j, "sampling");
+  s->tries = json_int(json_get(j, "tries"), 1);
+  for (size_t i = 0; i < json_size(s->prompts) || i == 0; i++) {
+    if (json_cstr(json_at(s->prompts, i), NULL) == NULL) {
+      return bad(what, "prompts", "a list of texts", e);
+    }
+  }
+  if (s->tries < 1 || s->tries > 20) {
+    return bad(what, "tries", "1 to 20", e);
+  }
+  TRY(check_shots(s, what, e));
+  if (!named(json_get(j, "parse"), &parse, &s->parse_arg)) {
+    return bad(what, "parse", "the name of a parser, or `name: argument`", e);
+  }
+  s->parser = parser_table;
+  while (s->parser->name != NULL && !span_is(parse, s->parser->name)) {
+    s->parser++;
+  }
+  if (s->parser->name == NULL) {
+    return err_set(e, STATUS_DATA, "'%s': unknown parser '%.*s'", what, (int)(parse.n < 60 ? parse.n : 60), parse.p);
+  }
+  if (*s->parser->arg ? !argument_fits(s->parser->arg, s->parse_arg) : s->parse_arg != NULL) {
+    return err_set(e, STATUS_DATA, "'%s': parser '%s': expected %s", what, s->parser->name, *s->parser->arg ? s->parser->arg : "no argument");
+  }
+  TRY(read_form(r, s, json_get(j, "form"), what, e));
+  st = read_checks(r, s, json_get(j, "validate"), what, e);
+out:
+  return st;
+}
+
+static enum status read_steps(struct recipe *r, const char *what, struct err *e)
+{
+  enum status st = STATUS_OK;
+  const struct json *steps = json_get(r->root, "steps");
+  if (steps == NULL) {
+    TRY(read_step(r, r->root, "answer", what, e));
+    const char *p = json_cstr(json_at(r->step[0].prompts, 0), "");
+    if (r->input == RECIPE_TEXT && strcmp(r->method, "steps") == 0 && strstr(p, "{text}") == NULL) {
+      return bad(what, "prompts", "a list of texts with the slot {text}", e);
+    }
+    return STATUS_OK;
+  }
+  if (json_type(steps) != JSON_ARRAY || json_size(steps) == 0 || json_size(steps) > RECIPE_STEPS) {
+    return bad(what, "steps", "a list of 1 to 8 steps", e);
+  }
+  for (size_t i = 0; i < json_size(steps); i++) {
+    TRY(check_keys(json_at(steps, i), what, step_keys, e));
+    TRY(read_step(r, json_at(steps, i), NULL, what, e));
+  }
+out:
+  return st;
+}
+
+static enum status in_range(const char *what, const char *key, int64_t v, int64_t lo, int64_t hi, struct err *e)
+{
+  return v >= lo && v <= hi ? STATUS_OK : err_set(e, STATUS_DATA, "'%s': recipe key '%s': expected %lld to %lld", what, key, (long long)lo, (long long)hi);
+}
+
 static enum status read_recipe(struct recipe *r, const char *what, struct err *e)
 {
   enum status st = STATUS_OK;
-  const char *parse, *input = json_cstr(json_get(r->root, "input"), "text");
+  static const char *const inputs[] = { "text", "user", "pair", "nothing" };
+  const char *input = json_cstr(json_get(r->root, "input"), "text");
+  size_t i = 0;
   if (json_type(r->root) != JSON_OBJECT) {
     return err_set(e, STATUS_DATA, "'%s': not a recipe: expected `key: value` lines", what);
   }
-  TRY(check_keys(r->root, what, e));
+  TRY(check_keys(r->root, what, recipe_keys, e));
   TRY(need_text(r->root, what, "name", &r->name, e));
   TRY(need_text(r->root, what, "skill", &r->skill, e));
   TRY(need_text(r->root, what, "elicitation", &r->elicitation, e));
-  TRY(need_text(r->root, what, "parse", &parse, e));
-  TRY(need_text(r->root, what, "output", &r->output, e));
-  r->system = json_cstr(json_get(r->root, "system"), NULL);
-  r->prompts = json_get(r->root, "prompts");
-  r->shots = json_get(r->root, "shots");
+  r->summary = json_cstr(json_get(r->root, "summary"), "");
+  r->vertical = json_cstr(json_get(r->root, "vertical"), NULL);
+  r->loss = json_cstr(json_get(r->root, "loss"), "ce");
+  r->method = json_cstr(json_get(r->root, "method"), "steps");
+  while (i < 4 && strcmp(input, inputs[i]) != 0) {
+    i++;
+  }
+  if (i == 4) {
+    return bad(what, "input", "text, user, pair or nothing", e);
+  }
+  r->input = (enum recipe_input)i;
+  r->output = json_get(r->root, "output");
+  r->lists = json_get(r->root, "lists");
+  r->needs = json_get(r->root, "needs");
+  r->grid = json_get(r->root, "grid");
   r->per_row = json_int(json_get(r->root, "per_row"), 1);
   r->min_chars = json_int(json_get(r->root, "min_chars"), 1);
-  if (strcmp(input, "text") != 0) {
-    return bad(what, "input", "text (the only input so far)", e);
+  r->turns = json_int(json_get(r->root, "turns"), 1);
+  r->min_turns = json_int(json_get(r->root, "min_turns"), r->turns);
+  r->passages = json_int(json_get(r->root, "passages"), 0);
+  r->count = json_int(json_get(r->root, "count"), 100);
+  r->per_cell = json_int(json_get(r->root, "per_cell"), 1);
+  r->demos = json_int(json_get(r->root, "demos"), 8);
+  r->novelty = json_num(json_get(r->root, "novelty"), 0.7);
+  TRY(in_range(what, "per_row", r->per_row, 1, 1000, e));
+  TRY(in_range(what, "turns", r->turns, 1, 20, e));
+  TRY(in_range(what, "min_turns", r->min_turns, 1, r->turns, e));
+  TRY(in_range(what, "passages", r->passages, 0, 20, e));
+  TRY(in_range(what, "per_cell", r->per_cell, 1, 10000, e));
+  TRY(in_range(what, "demos", r->demos, 1, 32, e));
+  if (json_type(r->output) != JSON_STRING && json_type(r->output) != JSON_OBJECT && json_type(r->output) != JSON_ARRAY) {
+    return bad(what, "output", "a text (the user's message), a map of fields, or a list of such maps", e);
   }
-  if (r->per_row < 1 || r->per_row > 1000) {
-    return bad(what, "per_row", "1 to 1000", e);
-  }
-  for (size_t i = 0; i < json_size(r->prompts) || i == 0; i++) {
-    const char *p = json_cstr(json_at(r->prompts, i), NULL);
-    if (p == NULL || strstr(p, "{text}") == NULL) {
-      return bad(what, "prompts", "a list of texts with the slot {text}", e);
-    }
-  }
-  TRY(check_shots(r, what, e));
-  r->parser = parser_table;
-  while (r->parser->name != NULL && strcmp(r->parser->name, parse) != 0) {
-    r->parser++;
-  }
-  if (r->parser->name == NULL) {
-    return err_set(e, STATUS_DATA, "'%s': unknown parser '%s'", what, parse);
-  }
-  TRY(read_checks(r, what, e));
+  st = read_steps(r, what, e);
 out:
   return st;
 }
@@ -178,11 +315,10 @@ enum status recipe_open(const char *name, struct recipe **out, struct err *e)
 {
   enum status st = STATUS_OK;
   struct buf text = { 0 }, json = { 0 };
-  struct arena *a = arena_new(0);
   struct recipe *r = mem_calloc(1, sizeof *r);
   size_t n = strlen(name);
   *out = NULL;
-  if (a == NULL || r == NULL) {
+  if (r == NULL || (r->a = arena_new(0)) == NULL) {
     st = err_nomem(e, sizeof *r);
     goto out;
   }
@@ -194,7 +330,7 @@ enum status recipe_open(const char *name, struct recipe **out, struct err *e)
     snprintf(path, sizeof path, RECIPE_PREFIX "%s.yaml", name);
     const struct asset *asset = asset_find(path);
     if (asset == NULL) {
-      const char *all = recipe_names(a);
+      const char *all = recipe_names(r->a);
       st = err_set(e, STATUS_USAGE, "'--recipe %s': no such recipe; there are: %s; or name a .yaml file", name, all ? all : "");
       goto out;
     }
@@ -206,7 +342,6 @@ enum status recipe_open(const char *name, struct recipe **out, struct err *e)
   r = NULL;
 out:
   recipe_close(r);
-  arena_free(a);
   buf_free(&text);
   buf_free(&json);
   return st;
@@ -214,144 +349,20 @@ out:
 
 void recipe_close(struct recipe *r)
 {
-  if (r != NULL) {
-    json_free(r->root);
-    mem_free(r);
+  if (r == NULL) {
+    return;
   }
-}
-
-const char *recipe_name(const struct recipe *r)
-{
-  return r->name;
-}
-
-const char *recipe_skill(const struct recipe *r)
-{
-  return r->skill;
-}
-
-const char *recipe_elicitation(const struct recipe *r)
-{
-  return r->elicitation;
-}
-
-int64_t recipe_per_row(const struct recipe *r)
-{
-  return r->per_row;
-}
-
-int64_t recipe_min_chars(const struct recipe *r)
-{
-  return r->min_chars;
-}
-
-double recipe_sampling(const struct recipe *r, const char *key, double dflt)
-{
-  return json_num(json_get(json_get(r->root, "sampling"), key), dflt);
-}
-
-/* Fills {text} and {answer}; what is filled in is not looked at again, so a passage with braces is safe. */
-static enum status fill(const char *t, struct span text, struct span answer, struct buf *out, struct err *e)
-{
-  enum status st = STATUS_OK;
-  while (*t != '\0') {
-    size_t n = strcspn(t, "{");
-    TRY(buf_put(out, t, n, e));
-    t += n;
-    if (strncmp(t, "{text}", 6) == 0) {
-      TRY(buf_put(out, text.p, text.n, e));
-      t += 6;
-    } else if (strncmp(t, "{answer}", 8) == 0) {
-      TRY(buf_put(out, answer.p ? answer.p : "", answer.n, e));
-      t += 8;
-    } else if (*t != '\0') {
-      TRY(buf_putc(out, *t++, e));
+  for (size_t i = 0; i < r->n_step; i++) {
+    for (size_t k = 0; k < RECIPE_CHECKS; k++) {
+      schema_close(r->step[i].check[k].schema);
     }
   }
-out:
-  return st;
+  json_free(r->root);
+  arena_free(r->a);
+  mem_free(r);
 }
 
-static enum status put_message(struct buf *b, const char *role, struct span content, struct err *e)
+double recipe_sampling(const struct recipe *r, const struct recipe_step *s, const char *key, double dflt)
 {
-  enum status st = STATUS_OK;
-  TRY(buf_printf(b, e, "%s{\"role\":\"%s\",\"content\":", b->n > 0 && b->p[b->n - 1] == '}' ? "," : "", role));
-  TRY(json_put_string(b, content, e));
-  TRY(buf_putc(b, '}', e));
-out:
-  return st;
-}
-
-enum status recipe_ask(const struct recipe *r, struct span text, int64_t nth, struct buf *b, struct err *e)
-{
-  enum status st = STATUS_OK;
-  struct buf user = { 0 };
-  size_t n_prompt = json_size(r->prompts), n_shot = json_size(r->shots);
-  TRY(buf_putc(b, '[', e));
-  if (r->system != NULL) {
-    TRY(put_message(b, "system", (struct span){ r->system, strlen(r->system) }, e));
-  }
-  const struct json *set = n_shot > 0 ? json_at(r->shots, (size_t)nth % n_shot) : NULL;
-  for (size_t i = 0; i < json_size(set); i++) {
-    TRY(put_message(b, "user", json_str(json_get(json_at(set, i), "user")), e));
-    TRY(put_message(b, "assistant", json_str(json_get(json_at(set, i), "assistant")), e));
-  }
-  TRY(fill(json_cstr(json_at(r->prompts, (size_t)nth % n_prompt), ""), text, (struct span){ NULL, 0 }, &user, e));
-  TRY(put_message(b, "user", (struct span){ user.p, user.n }, e));
-  TRY(buf_putc(b, ']', e));
-out:
-  buf_free(&user);
-  return st;
-}
-
-/* All words of prompt and examples, for validators that look for copies. */
-static enum status prompt_text(const struct recipe *r, int64_t nth, struct buf *b, struct err *e)
-{
-  enum status st = STATUS_OK;
-  const struct json *set = json_size(r->shots) > 0 ? json_at(r->shots, (size_t)nth % json_size(r->shots)) : NULL;
-  TRY(buf_puts(b, r->system ? r->system : "", e));
-  for (size_t i = 0; i < json_size(set); i++) {
-    struct span u = json_str(json_get(json_at(set, i), "user")), s = json_str(json_get(json_at(set, i), "assistant"));
-    TRY(buf_puts(b, "\n|\n", e));
-    TRY(buf_put(b, u.p, u.n, e));
-    TRY(buf_puts(b, "\n|\n", e));
-    TRY(buf_put(b, s.p, s.n, e));
-  }
-out:
-  return st;
-}
-
-enum status recipe_take(const struct recipe *r, struct span output, struct span text, int64_t nth, const struct span *before, size_t n_before,
-                        struct arena *a, struct span *out, const char **why, struct err *e)
-{
-  enum status st = STATUS_OK;
-  struct buf prompt = { 0 };
-  struct span found = r->parser->parse(output);
-  *why = "nothing to parse";
-  *out = (struct span){ NULL, 0 };
-  if (found.n == 0) {
-    return STATUS_OK;
-  }
-  TRY(prompt_text(r, nth, &prompt, e));
-  char *copy = arena_strndup(a, found.p, found.n);
-  if (copy == NULL) {
-    st = err_nomem(e, found.n);
-    goto out;
-  }
-  *out = (struct span){ copy, found.n };
-  *why = NULL;
-  for (size_t i = 0; i < r->n_check && *why == NULL; i++) {
-    struct check c = { *out, text, { prompt.p, prompt.n }, before, n_before, r->check[i].arg, a };
-    if (!r->check[i].v->good(&c)) {
-      *why = r->check[i].v->reason;
-    }
-  }
-out:
-  buf_free(&prompt);
-  return st;
-}
-
-enum status recipe_output(const struct recipe *r, struct span text, struct span answer, struct buf *out, struct err *e)
-{
-  return fill(r->output, text, answer, out, e);
+  return json_num(json_get(s->sampling, key), json_num(json_get(json_get(r->root, "sampling"), key), dflt));
 }

@@ -17,14 +17,23 @@ static struct span sp(const char *s)
 static const char passage[] = "If the Licensee modifies the Flowplayer, the logo must be replaced by a new name that is not confusingly similar. The "
                               "copyright holder provides the program without warranty; distribution of copies requires that this notice is kept.";
 
+static struct span no_slot(const void *ctx, const char *name)
+{
+  (void)ctx;
+  (void)name;
+  return (struct span){ NULL, 0 };
+}
+
 static const char *verdict(const struct recipe *r, const char *output, const struct span *before, size_t n, char *parsed, size_t size)
 {
   struct arena *a = arena_new(0);
-  struct span out;
+  static const char prompt[] = "You write one short exam question about a passage.\n|\nWhat must you keep when you give away copies of the handbook?";
+  struct check c = { .text = sp(passage), .prompt = sp(prompt), .before = before, .n_before = n, .a = a, .slot = no_slot };
+  struct parsed p;
   const char *why = NULL;
   struct err e;
-  assert_int_equal(recipe_take(r, sp(output), sp(passage), 0, before, n, a, &out, &why, &e), STATUS_OK);
-  snprintf(parsed, size, "%.*s", (int)out.n, out.p ? out.p : "");
+  assert_int_equal(recipe_take(&r->step[0], sp(output), &c, &p, &why, &e), STATUS_OK);
+  snprintf(parsed, size, "%.*s", (int)p.text.n, p.text.p ? p.text.p : "");
   arena_free(a);
   return why;
 }
@@ -93,31 +102,38 @@ static void bad_outputs(void **state)
   recipe_close(r);
 }
 
-/* A passage with braces, quotes and line ends goes through templates untouched, and each ordinal has its own examples. */
+static enum status two_slots(void *ctx, struct span name, struct arena *a, struct span *out, int *found, struct err *e)
+{
+  (void)ctx;
+  (void)a;
+  (void)e;
+  *out = span_is(name, "text") ? sp("a {answer} \"quoted\"\n{text}") : span_is(name, "n") ? sp("3") : span_is(name, "list") ? sp("[1, {\"x\": null}]") : sp("Who?");
+  *found = span_is(name, "text") || span_is(name, "answer") || span_is(name, "n") || span_is(name, "list");
+  return STATUS_OK;
+}
+
+/* A passage with braces, quotes and line ends goes through templates untouched; unknown slots and other braces stay. */
 static void templates(void **state)
 {
   (void)state;
-  struct recipe *r;
-  struct err e;
-  struct buf b = { 0 }, c = { 0 };
+  struct arena *a = arena_new(0);
+  struct buf b = { 0 };
   struct json *j;
-  const char *text = "a {answer} \"quoted\"\n{text}";
-  assert_int_equal(recipe_open("qa", &r, &e), STATUS_OK);
-  assert_int_equal(recipe_ask(r, sp(text), 0, &b, &e), STATUS_OK);
-  assert_int_equal(recipe_ask(r, sp(text), 1, &c, &e), STATUS_OK);
-  assert_int_equal(json_parse((struct span){ b.p, b.n }, "b", &j, &e), STATUS_OK);
-  assert_int_equal(json_size(j), 6);
-  assert_string_equal(json_cstr(json_path(j, "0.role"), ""), "system");
-  assert_string_equal(json_cstr(json_path(j, "5.role"), ""), "user");
-  assert_non_null(strstr(json_cstr(json_path(j, "5.content"), ""), text));
-  assert_true(b.n != c.n || memcmp(b.p, c.p, b.n) != 0);
+  struct err e;
+  assert_int_equal(recipe_fill("{text}\n\nQuestion: {answer} {unknown} {} { {answer", two_slots, NULL, a, &b, &e), STATUS_OK);
+  assert_string_equal(b.p, "a {answer} \"quoted\"\n{text}\n\nQuestion: Who? {unknown} {} { {answer");
   buf_clear(&b);
-  assert_int_equal(recipe_output(r, sp(text), sp("Who?"), &b, &e), STATUS_OK);
-  assert_string_equal(b.p, "a {answer} \"quoted\"\n{text}\n\nQuestion: Who?");
+  const char *t = "{\"messages\":[{\"role\":\"user\",\"content\":\"{answer}\"}],\"n\":\"{num:n}\",\"l\":\"{json:list}\",\"s\":\"{n}\",\"k\":7}";
+  assert_int_equal(json_parse(sp(t), "t", &j, &e), STATUS_OK);
+  assert_int_equal(recipe_value(j, two_slots, NULL, a, &b, &e), STATUS_OK);
+  assert_string_equal(b.p, "{\"messages\":[{\"role\":\"user\",\"content\":\"Who?\"}],\"n\":3,\"l\":[1, {\"x\": null}],\"s\":\"3\",\"k\":7}");
+  json_free(j);
+  buf_clear(&b);
+  assert_int_equal(json_parse(sp("[\"{json:answer}\"]"), "t", &j, &e), STATUS_OK);
+  assert_int_equal(recipe_value(j, two_slots, NULL, a, &b, &e), STATUS_DATA);
   json_free(j);
   buf_free(&b);
-  buf_free(&c);
-  recipe_close(r);
+  arena_free(a);
 }
 
 static void broken_recipes(void **state)
@@ -195,7 +211,7 @@ static void every_recipe_loads(void **state)
       if (recipe_open(name, &r, &e) != STATUS_OK) {
         fail_msg("%s", e.msg);
       }
-      assert_string_equal(recipe_name(r), name);
+      assert_string_equal(r->name, name);
       recipe_close(r);
       n++;
     }
