@@ -97,6 +97,8 @@ enum status slot_find(void *ctx, struct span name, struct arena *a, struct span 
     *out = s->text;
   } else if (is(name, "text")) {
     *out = x->u->text;
+  } else if (is(name, "id")) {
+    *out = x->u->id;
   } else if (is(name, "user")) {
     *out = x->u->user;
   } else if (is(name, "assistant")) {
