@@ -94,8 +94,8 @@ static void report(struct augment *g)
   for (size_t i = 0; i < MAX_REASONS && g->rejected[i].reason != NULL && n < sizeof text; i++) {
     n += (size_t)snprintf(text + n, sizeof text - n, "%s%s %llu", n ? ", " : "; rejected: ", g->rejected[i].reason, (unsigned long long)g->rejected[i].n);
   }
-  log_info("%s: %llu outputs (%llu asked, %llu from the book, %llu of them again) gave %llu rows%s", g->recipe->name, (unsigned long long)(asked + from_book),
-           (unsigned long long)asked, (unsigned long long)from_book, (unsigned long long)g->again, (unsigned long long)g->made_rows, text);
+  log_info("%s: %llu outputs (%llu asked, %llu from the book) gave %llu rows%s%s%llu", g->recipe->name, (unsigned long long)(asked + from_book),
+           (unsigned long long)asked, (unsigned long long)from_book, (unsigned long long)g->made_rows, text, "; asked again: ", (unsigned long long)g->again);
 }
 
 static enum status set_up(struct augment *g, struct err *e)

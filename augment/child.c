@@ -91,7 +91,7 @@ static enum status write_one(struct unit *u, struct chain *c, const struct json 
 {
   enum status st = STATUS_OK;
   struct augment *g = u->g;
-  static const char *const gone[] = { "text", "conversations", "instruction", "input", "output", "completion", "chosen", "rejected" };
+  static const char *const gone[] = { "text", "messages", "conversations", "instruction", "input", "output", "completion", "chosen", "rejected" };
   struct buf id = { 0 }, scores = { 0 }, teacher = { 0 };
   struct fields k = { .n = 0 };
   char *name = arena_printf(u->row->a, "%.*s#%zu", (int)u->id.n, u->id.p, ++u->written);
