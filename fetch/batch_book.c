@@ -141,6 +141,8 @@ static enum status read_note(void *ctx, struct span note, struct err *e)
   }
   if (strcmp(event, "part") == 0) {
     p->requests = (size_t)json_int(json_get(j, "requests"), 0);
+  } else if (strcmp(event, "sending") == 0) {
+    p->sending = json_int(json_get(j, "time"), 0);
   } else if (strcmp(event, "made") == 0) {
     p->batch = arena_printf(b->a, "%s", json_cstr(json_get(j, "batch"), ""));
     st = p->batch ? STATUS_OK : err_nomem(e, 64);
@@ -287,6 +289,18 @@ enum status batch_book_add(struct batch_book *b, struct span lines, size_t reque
   *out = p;
 out:
   file_atomic_abort(&f);
+  buf_free(&note);
+  return st;
+}
+
+enum status batch_book_sending(struct batch_book *b, struct batch_part *p, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct buf note = { 0 };
+  TRY(begin_note(b, p, "sending", &note, e));
+  TRY(end_note(b, &note, e));
+  p->sending = (int64_t)time(NULL);
+out:
   buf_free(&note);
   return st;
 }

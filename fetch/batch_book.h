@@ -24,6 +24,7 @@ struct batch_part {
   char name[17];           /* 16 hex digits */
   const char *batch;       /* id at the server, NULL = not known to have been made */
   int closed;
+  int64_t sending;         /* when the server was about to be asked to make it, seconds since 1970; 0 = it never was */
   size_t requests;
   struct batch_part *next; /* in the order of submission */
 };
@@ -46,6 +47,8 @@ MUST_USE enum status batch_book_set_key(struct batch_book *b, const unsigned cha
 
 /* A new part of these lines: its file, then its note. */
 MUST_USE enum status batch_book_add(struct batch_book *b, struct span lines, size_t requests, struct batch_part **part, struct err *e);
+/* From now on the batch may exist at the server. */
+MUST_USE enum status batch_book_sending(struct batch_book *b, struct batch_part *p, struct err *e);
 MUST_USE enum status batch_book_made(struct batch_book *b, struct batch_part *p, const char *batch, struct err *e);
 /* What became of a part: refused and again are JSON (an object key -> reason, an array of keys). Its file goes. */
 MUST_USE enum status batch_book_shut(struct batch_book *b, struct batch_part *p, const char *status, size_t answered, struct span refused,

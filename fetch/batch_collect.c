@@ -310,7 +310,7 @@ enum status batch_collect(struct batch *s, struct err *e)
     batch = NULL;
     if (p->batch == NULL) { /* killed between sending and noting, or before sending */
       const char *id = NULL;
-      TRY(batch_http_find(&s->h, p->name, s->b.a, &id, e));
+      TRY(p->sending ? batch_http_find(&s->h, p->name, p->sending, s->b.a, &id, e) : STATUS_OK);
       if (id == NULL) {
         TRY(collect_part(s, p, NULL, "never sent", e));
         continue;

@@ -10,6 +10,7 @@
 
 #define MAX_FILE_BYTES ((size_t)1 << 30)
 #define MAX_PAGES 100
+#define ON_ITS_WAY_S 15
 #define BACKOFF_CAP_S 30.0
 
 enum status batch_http_open(struct batch_http *h, const struct teacher *t, struct err *e)
@@ -196,7 +197,7 @@ enum status batch_http_create(struct batch_http *h, const char *part, const char
       goto out;
     }
     log_warn("'%s': the answer was lost (%s); looking whether the batch was made", c.url, c.error[0] ? c.error : "server error");
-    TRY(batch_http_find(h, part, a, id, e));
+    TRY(batch_http_find(h, part, (int64_t)time(NULL), a, id, e));
     if (*id == NULL && attempt >= 3) {
       st = err_set(e, STATUS_NET, "'%s': the batch could not be made; run the same command again to go on", c.url);
       goto out;
@@ -226,13 +227,18 @@ out:
   return st;
 }
 
-enum status batch_http_find(struct batch_http *h, const char *part, struct arena *a, const char **id, struct err *e)
+enum status batch_http_find(struct batch_http *h, const char *part, int64_t since, struct arena *a, const char **id, struct err *e)
 {
   enum status st = STATUS_OK;
+  int64_t now = (int64_t)time(NULL), left = since + ON_ITS_WAY_S - now;
   struct json *root = NULL;
   char after[256] = "";
   struct http_call c = { .header = http_teacher_headers(h->t) };
   *id = NULL;
+  if (left > 0 && left <= ON_ITS_WAY_S) {
+    log_info("looking in %lld s whether a batch was made whose making was not seen", (long long)left);
+    TRY(pause_for((double)left, e));
+  }
   for (int page = 0; page < MAX_PAGES; page++) {
     c.url = arena_printf(a, "%s/batches?limit=100%s%s", http_teacher_address(h->t), after[0] ? "&after=" : "", after);
     if (c.url == NULL) {

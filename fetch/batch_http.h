@@ -21,8 +21,8 @@ MUST_USE enum status batch_http_create(struct batch_http *h, const char *part, c
                                        const char **id, struct err *e);
 /* The batch object; json_free by the caller. */
 MUST_USE enum status batch_http_look(struct batch_http *h, const char *id, struct json **batch, struct err *e);
-/* Looks through the server's batches for the one with the part's name. *id = NULL: it was never made. */
-MUST_USE enum status batch_http_find(struct batch_http *h, const char *part, struct arena *a, const char **id, struct err *e);
+/* Looks, not before the clock says `since` + 15 s (a request of a process that died may still be on its way), through the server's batches for the one with the part's name. *id = NULL: it was never made. */
+MUST_USE enum status batch_http_find(struct batch_http *h, const char *part, int64_t since, struct arena *a, const char **id, struct err *e);
 /* Content of a file, appended. */
 MUST_USE enum status batch_http_fetch(struct batch_http *h, const char *file, struct buf *out, struct err *e);
 #endif

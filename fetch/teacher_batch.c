@@ -3,7 +3,9 @@
  * batch:embeddings:http(s)://...). Questions, journal entries and answers are those of the dialect inside, so the same pipe runs
  * live, as a batch or from a recording by changing --teacher. A run collects what is done, submits what is new and ends as
  * STOPPED while anything waits; the same command again goes on. */
+#include <time.h>
 #include "log.h"
+#include "stop.h"
 #include "teacher_batch.h"
 
 #define PREFIX "batch:"
@@ -84,6 +86,7 @@ static enum status submit(struct batch *s, struct err *e)
   struct span lines = { s->lines.p, s->lines.n };
   TRY(batch_book_add(&s->b, lines, s->n_lines, &p, e));
   TRY(batch_http_upload(&s->h, p->name, lines, s->b.a, &file, e));
+  TRY(batch_book_sending(&s->b, p, e));
   TRY(batch_http_create(&s->h, p->name, file, endpoint, s->b.a, &id, e));
   TRY(batch_book_made(&s->b, p, id, e));
   snprintf(s->says, sizeof s->says, "batch '%.100s' of %zu requests was submitted", id, p->requests);
@@ -144,6 +147,13 @@ static enum status batch_run(struct teacher *t, struct err *e)
     }
     if (got != 1 || t->ring_n > 256) {
       TRY(teacher_turn(t, e));
+    }
+    if (got < 0 && t->n_elsewhere > 0) { /* a live run of this book asks the same: its answers come into the book */
+      struct timespec ts = { 0, 50000000 };
+      nanosleep(&ts, NULL);
+    }
+    if (stop_requested()) {
+      return err_set(e, STATUS_STOPPED, "stopped by a signal; what was not submitted is asked again by the same command");
     }
   }
 out:

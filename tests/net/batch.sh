@@ -59,6 +59,15 @@ rows 1 'again ((malformedonce))' >one.jsonl
 L -t "batch:$T" --book b3r --retries 0 <one.jsonl >out 2>err; mock_set '{"batches":"complete"}'
 L -t "batch:$T" --book b3r --retries 0 <one.jsonl >out 2>err; [ $? = 1 ] && grep -q "none of 1 rows" err || no "--retries 0: $(cat err)"
 
+# results that are nonsense: nothing is taken, everything is asked again
+mock_set '{"batches":"progress"}'
+rows 14 hostile >h.jsonl
+L -t "batch:$T" --book b3h <h.jsonl >out 2>err; rc=$?; stopped "hostile submit"
+mock_set '{"batches":"hostile"}'
+L -t "batch:$T" --book b3h <h.jsonl >out 2>err; rc=$?; stopped "hostile results"; [ ! -s out ] && grep -q "0 of 14 answered, 0 refused, 14 failed for the moment" err || no "hostile results: $(cat err)"
+mock_set '{"batches":"complete"}'
+L -t "batch:$T" --book b3h <h.jsonl >out 2>err && [ "$(wc -l <out)" = 14 ] || no "after hostile results: $(cat err)"
+
 # a batch refused as a whole
 mock_set '{"batches":"progress"}'
 rows 5 whole >w.jsonl
@@ -109,6 +118,12 @@ rows 6 vote >v.jsonl
 L -t "batch:$T" -t "http://127.0.0.1:$port/v1#m2" --mix vote --book b9 <v.jsonl >out 2>err; rc=$?; stopped "vote with a batch"; [ ! -s out ] || no "a vote without all answers"
 mock_set '{"batches":"complete"}'
 L -t "batch:$T" -t "http://127.0.0.1:$port/v1#m2" --mix vote --book b9 <v.jsonl >out 2>err && [ "$(wc -l <out)" = 6 ] || no "vote with a batch: $(cat err)"
+# kinds that ask in steps go on batch by batch, and end where a live run ends
+python3 -c 'import json; [print(json.dumps({"id": f"s{i}", "messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "a first draft"}]})) for i in range(3)]' >s.jsonl
+n=0
+until L -t "batch:$T" --book b13 --kind revise <s.jsonl >out 2>err; do [ $? = 9 ] && [ $((++n)) -lt 9 ] || { no "steps: $(tail -2 err)"; break; }; done
+[ $n -ge 2 ] || no "steps took $n batches"
+L -t "$T" --book live --kind revise <s.jsonl 2>/dev/null | cmp - out || no "steps differ from live"
 # what cannot be
 L -t "batch:anthropic:$T" --book b10 <v.jsonl >out 2>err; [ $? = 2 ] && grep -q "expected batch:http" err || no "batch:anthropic: $(cat err)"
 L -t "batch:model.gguf" --book b10 <v.jsonl >out 2>err; [ $? = 2 ] || no "batch: of a file: $(cat err)"

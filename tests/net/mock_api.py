@@ -8,7 +8,7 @@ POST /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/messages, /v1/fi
 /v1/files/ID/content. Every body first meets the faults of --sequence, in order, then succeeds: 429 (Retry-After), 429ms
 (retry-after-ms), 429date, 500, 529 (overloaded_error), reset, truncate, html, empty, garbage, wrongtype, nochoice, nul, deep.
 GET /log: every accepted request as {"path","body","headers"}; GET /stats: counts; POST /control {"batches": MODE} decides
-what the next poll of a batch finds: progress, complete, expire (every second request is left over), cancel, fail.
+what the next poll of a batch finds: progress, complete, expire (every second request is left over), cancel, fail, hostile (lines of nonsense).
 Answers: the last message's ((MODEL:text)) gives `text`, else the answer is made of the body's hash. Marks in it: ((tool))
 ((refuse)) ((filter)) ((long)) ((think)) ((empty)); for batches ((400)) ((500once)) ((malformedonce)) ((dropanswer)).
 """
@@ -267,6 +267,17 @@ def poll(b):
     if mode == 'fail':
         b['status'] = 'failed'
         b['errors'] = {'object': 'list', 'data': [{'code': 'token_limit_exceeded', 'message': 'Enqueued token limit reached for m in organization o.', 'param': None, 'line': None}]}
+        return b
+    if mode == 'hostile':  # every line is something else that a server must not send
+        ids = [json.loads(line)['custom_id'].encode() for line in FILES[b['input_file_id']].decode().splitlines()]
+        lines = [b'{"custom_id":"%s","response":{"status_code":200,"body":' + b'[' * 5000, b'\x00\x01\xff\xfe', b'', b'{"custom_id":"%s","response":null,"error":null}',
+                 b'{"custom_id":"%s","response":{"status_code":99999999999999999999999,"body":{}},"error":null}', b'{"custom_id":"%s","response":{"status_code":"200","body":7}}',
+                 b'{"custom_id":"%s","response":{"status_code":200},"response":{"status_code":200,"body":null}}', b'{"custom_id":7,"response":[]}', b'[]', b'{"custom_id":"%s"',
+                 b'{"custom_id":"%s","response":{"status_code":200,"body":{"choices":[{"message":{"content":"a\xffb"}}]}}}', b'{"custom_id":"' + b'f' * 100000 + b'"}',
+                 b'{"custom_id":"%s","error":{"code":7},"response":null}', b'{"custom_id":"%s","response":{"status_code":200,"body":{"choices":[{"message":{"content":null}}]}}}']
+        b['output_file_id'] = f'file-{len(FILES)}'
+        FILES[b['output_file_id']] = b'\n'.join(x.replace(b'%s', ids[i % len(ids)]) for i, x in enumerate(lines))
+        b['status'] = 'completed'
         return b
     out, err = [], []
     for i, line in enumerate(FILES[b['input_file_id']].decode().splitlines()):
