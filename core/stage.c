@@ -46,8 +46,20 @@ enum status ctx_book_require(struct ctx *c, struct book **b, struct err *e) {
   return st;
 }
 
+/* user:password@ in an address is overwritten: options go into books and manifests. */
+static void hide_passwords(char *p) {
+  while ((p = strstr(p, "://")) != NULL) {
+    p += 3;
+    size_t n = strcspn(p, "/?# \"\\");
+    char *at = memchr(p, '@', n);
+    for (char *q = p; at && q < at; q++) *q = '*';
+    p += n;
+  }
+}
+
 enum status ctx_options_json(struct ctx *c, struct buf *out, struct err *e) {
   enum status st = STATUS_OK;
+  size_t from = out->n;
   TRY(buf_printf(out, e, "{\"stage\":\"%s\",\"version\":\"%s\",\"options\":", c->stage->name, RETORT_VERSION));
   TRY(opt_canonical(c->stage->options, c->options, out, e));
   TRY(buf_puts(out, ",\"args\":[", e));
@@ -56,6 +68,7 @@ enum status ctx_options_json(struct ctx *c, struct buf *out, struct err *e) {
     TRY(json_put_cstr(out, c->args.item[i], e));
   }
   TRY(buf_puts(out, "]}", e));
+  hide_passwords(out->p + from);
 out:
   return st;
 }

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "stop.h"
 #include "teacher_dialect.h"
+#include "teacher_pii.h"
 #include "weights.h"
 
 void teacher_close(struct teacher *t)
@@ -14,6 +15,7 @@ void teacher_close(struct teacher *t)
     return;
   }
   teacher_window_drop(t);
+  pii_free(t->pii);
   if (t->d != NULL) {
     t->d->close(t);
   }

@@ -28,6 +28,8 @@ struct teacher_options { /* option group TEACHER_OPTION_ROWS of fetch/teacher_op
   int64_t logprobs, choices;   /* alternatives a token, 0 = off; answers a request where a stage wants several (`n`) */
   int64_t batch, concurrency, max_tokens, retries, seed, top_k;
   double temperature, top_p, min_p, repetition_penalty, timeout_s, connect_timeout_s, silence_timeout_s, outage_s;
+  const char *pii;             /* "refuse", "mask" or "allow": personal data in what is sent to a server */
+  int64_t key_fd;              /* file descriptor the key is read from; -1 = none */
   const char *prices;          /* YAML file of prices in front of the shipped ones, or NULL */
   double max_usd;              /* of the whole book; below 0 = no limit */
   int dry_run;                 /* ask nothing, say what it would cost */

@@ -26,6 +26,7 @@ struct ask {
 };
 
 struct http_api;
+struct pii;
 struct dialect {
   const char *name;
   const struct http_api *http; /* of dialects on teacher_http.h, else NULL */
@@ -59,6 +60,7 @@ struct teacher {
   struct book *book;             /* journal, NULL = none */
   char *name, *identity, *model, *template_name;
   struct form form;              /* of the options, FORM_FREE = none */
+  struct pii *pii;               /* what looks at outgoing text, or NULL */
   struct span request;           /* members of --request, each with a comma in front */
   const char *terms;
   struct terms_subject subject;

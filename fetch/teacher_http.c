@@ -2,9 +2,12 @@
  * Address, key and life of an HTTP teacher; see teacher_http.h. teacher_flight.c sends and repeats. The key comes from an
  * environment variable, lives in one header line, and is never printed, journaled or sent after a redirect (redirects are not
  * followed). */
+#include <errno.h>
 #include <unistd.h>
 #include "log.h"
 #include "teacher_flight.h"
+
+#define KEY_MAX 4096
 
 int http_teacher_matches(const struct http_api *api, const char *spec)
 {
@@ -55,15 +58,38 @@ static enum status split_spec(struct teacher *t, struct engine *s, struct err *e
   return STATUS_OK;
 }
 
-static enum status find_key(struct teacher *t, struct engine *s, struct err *e)
+/* The key from --key-fd: what can be read there, without the white space around it. */
+static enum status read_key(int fd, char key[KEY_MAX], struct err *e)
 {
-  const char *var = t->o.key_env ? t->o.key_env : s->api->key_env, *key = getenv(var);
-  if (key == NULL || *key == '\0') {
-    return t->o.key_env ? err_set(e, STATUS_USAGE, "'--key-env %s': this environment variable is not set", var) : STATUS_OK;
+  size_t n = 0;
+  for (;;) {
+    ssize_t k = read(fd, key + n, KEY_MAX - n);
+    if (k < 0 && errno == EINTR) {
+      continue;
+    }
+    if (k < 0) {
+      return err_sys(e, STATUS_USAGE, "'--key-fd %d'", fd);
+    }
+    n += (size_t)k;
+    if (k == 0 || n == KEY_MAX) {
+      break;
+    }
   }
+  while (n > 0 && (unsigned char)key[n - 1] <= ' ') {
+    n--;
+  }
+  if (n == 0 || n == KEY_MAX) {
+    return err_set(e, STATUS_USAGE, "'--key-fd %d': found %zu bytes, expected a key of 1 to %d", fd, n, KEY_MAX - 1);
+  }
+  key[n] = '\0';
+  return STATUS_OK;
+}
+
+static enum status keep_key(struct engine *s, const char *key, const char *from, struct err *e)
+{
   for (const char *c = key; *c; c++) {
     if ((unsigned char)*c <= ' ' || (unsigned char)*c >= 127) {
-      return err_set(e, STATUS_USAGE, "'%s': the key holds a space, a line end or another byte that no header may carry", var);
+      return err_set(e, STATUS_USAGE, "'%s': the key holds a space, a line end or another byte that no header may carry", from);
     }
   }
   size_t bytes = strlen(s->api->key_header) + strlen(key) + 1;
@@ -73,6 +99,22 @@ static enum status find_key(struct teacher *t, struct engine *s, struct err *e)
   }
   snprintf(s->key_header, bytes, "%s%s", s->api->key_header, key);
   return STATUS_OK;
+}
+
+static enum status find_key(struct teacher *t, struct engine *s, struct err *e)
+{
+  const char *var = t->o.key_env ? t->o.key_env : s->api->key_env, *key = getenv(var);
+  if (t->o.key_fd >= 0) {
+    char own[KEY_MAX];
+    enum status st = t->o.key_env ? err_set(e, STATUS_USAGE, "--key-env and --key-fd: give one of them") : read_key((int)t->o.key_fd, own, e);
+    st = st == STATUS_OK ? keep_key(s, own, "--key-fd", e) : st;
+    explicit_bzero(own, sizeof own);
+    return st;
+  }
+  if (key == NULL || *key == '\0') {
+    return t->o.key_env ? err_set(e, STATUS_USAGE, "'--key-env %s': this environment variable is not set", var) : STATUS_OK;
+  }
+  return keep_key(s, key, var, e);
 }
 
 enum status http_teacher_open(struct teacher *t, struct err *e)
@@ -149,7 +191,7 @@ void http_teacher_close(struct teacher *t)
   }
   mem_free(s->flight);
   if (s->key_header != NULL) {
-    memset(s->key_header, 0, strlen(s->key_header));
+    explicit_bzero(s->key_header, strlen(s->key_header));
     mem_free(s->key_header);
   }
 }

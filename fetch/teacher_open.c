@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include "log.h"
 #include "teacher_answer.h"
+#include "teacher_pii.h"
 
 static const struct dialect *const dialects[] = { &dialect_anthropic, &dialect_openai, &dialect_completions, &dialect_vllm, &dialect_embeddings, &dialect_batch,
                                                   &dialect_replay, &dialect_local, NULL };
@@ -140,6 +141,7 @@ static enum status open_with(const struct dialect *d, const struct teacher_optio
     TRY(terms_gate(&t->subject, o->teacher_terms, accept_terms, t->a, &t->terms, &notice, e));
     log_info("%s", notice);
   }
+  TRY(teacher_pii_open(t, e));
   if (t->d->ready != NULL) {
     TRY(t->d->ready(t, e));
   }

@@ -37,5 +37,7 @@
   OPT_ROW(stru, f.silence_timeout_s, "silence-timeout", 0, OPT_NUM, "600", "1..86400", "SECONDS", "give a request up when nothing arrives for so long"), \
   OPT_ROW(stru, f.outage_s, "outage", 0, OPT_NUM, "600", "0..86400", "SECONDS", "how long to wait for a server that went away (5 s when it never answered)"), \
   OPT_ROW(stru, f.key_envs, "key-env", 0, OPT_LIST, NULL, NULL, "VAR", "environment variable that holds the API key [OPENAI_API_KEY, of anthropic: ANTHROPIC_API_KEY]; LABEL=VAR for one of several teachers"), \
+  OPT_ROW(stru, f.key_fd, "key-fd", 0, OPT_INT, "-1", "-1..1023", "N", "read the API key from this file descriptor instead; -1 is off"), \
+  OPT_ROW(stru, f.pii, "pii", 0, OPT_ENUM, "allow", "refuse|mask|allow", "HOW", "personal data in what is sent to a server: fail the row, send placeholders, or send it"), \
   OPT_ROW(stru, f.ca_file, "ca-file", 0, OPT_STR, NULL, NULL, "FILE", "certificate authorities for https")
 #endif

@@ -5,6 +5,7 @@
 #include "hash.h"
 #include "log.h"
 #include "teacher_answer.h"
+#include "teacher_pii.h"
 
 #define WINDOW_ROWS 4096
 #define WINDOW_BYTES ((size_t)32 << 20)
@@ -348,7 +349,7 @@ static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *
   struct ask *k = NULL;
   struct err own = { 0 };
   uint32_t first = 0;
-  int found = 0, unfit = 0;
+  int found = 0, unfit = 0, refused = 0;
   *out = NULL;
   TRY(new_ask(t, &k, e));
   st = t->next(t->ctx, wait, &k->q, got, e);
@@ -356,8 +357,9 @@ static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *
     if (k->q.form.kind == FORM_FREE && k->q.kind == QUESTION_ANSWER) {
       k->q.form = t->form;
     }
+    TRY(teacher_pii_check(t, &k->q, k->a, &refused, e));
     first = k->q.body.p != NULL ? k->q.ordinal : group_choices(t, &k->q);
-    st = k->q.body.p != NULL ? buf_put(&k->body, k->q.body.p, k->q.body.n, &own) : t->body_of->body(t, &k->q, &k->body, &own);
+    st = refused ? STATUS_DATA : k->q.body.p != NULL ? buf_put(&k->body, k->q.body.p, k->q.body.n, &own) : t->body_of->body(t, &k->q, &k->body, &own);
     unfit = st == STATUS_DATA; /* cannot be put to this teacher: the row fails, not the run */
     st = st == STATUS_OK || unfit ? STATUS_OK : err_set(e, st, "%s", own.msg);
   }
@@ -370,8 +372,10 @@ static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *
   t->ring[(t->ring_head + t->ring_n++) % t->ring_cap] = k;
   t->window_bytes += ask_bytes(k);
   if (unfit) {
-    log_warn("a question cannot be put to '%s': %s", t->name, own.msg);
-    k->out = (struct answer){ .failed = STATUS_DATA, .reason = "bad messages", .finish = "" };
+    if (!refused) {
+      log_warn("a question cannot be put to '%s': %s", t->name, own.msg);
+    }
+    k->out = (struct answer){ .failed = STATUS_DATA, .reason = refused ? "personal data" : "bad messages", .finish = "" };
     set_put(t, k);
     return STATUS_OK;
   }
