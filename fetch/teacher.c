@@ -86,6 +86,21 @@ out:
   return st;
 }
 
+uint32_t teacher_group_choices(const struct teacher *t, struct question *q)
+{
+  uint32_t n = (uint32_t)t->o.choices, first = n > 1 ? q->ordinal / n * n : q->ordinal;
+  q->choice = q->choices = 0;
+  if (n <= 1 || q->samples <= 1 || q->ordinal >= q->samples || !t->body_of->choices || q->kind != QUESTION_ANSWER) {
+    return q->ordinal;
+  }
+  q->choice = q->ordinal - first;
+  q->choices = q->samples - first < n ? q->samples - first : n;
+  if (q->sampling.temperature > 0) {
+    q->sampling.seed = teacher_seed((uint64_t)t->o.seed, q->messages, first);
+  }
+  return first;
+}
+
 enum status teacher_put_sampling(const struct sampling *s, struct buf *out, struct err *e)
 {
   enum status st = STATUS_OK;

@@ -98,6 +98,9 @@ MUST_USE enum status teacher_keep(struct teacher *t, struct ask *ask, struct spa
 /* Its answer comes in a later run (a batch): the stage gets it as failed with STATUS_STOPPED, and so it gets all that stand behind. */
 void teacher_deferred(struct teacher *t, struct ask *ask);
 void teacher_failed(struct teacher *t, struct ask *ask, enum status why, const char *reason);
+/* With --choices, samples of one question share a request: the same body under the ordinal and the seed of the first of them, so
+ * that the others follow it like any question asked twice. Returns that ordinal. */
+uint32_t teacher_group_choices(const struct teacher *t, struct question *q);
 /* 1 when a pull would read input: worth waking up for. */
 int teacher_wants_input(const struct teacher *t);
 /* Commits what was answered and passes on in order what can be; may sleep on a full pipe. */

@@ -325,23 +325,6 @@ out:
 
 /* ---- pulling ---- */
 
-/* With --choices, samples of one question share a request: the same body under the ordinal and the seed of the first of them, so
- * that the others follow it like any question asked twice. Returns that ordinal. */
-static uint32_t group_choices(const struct teacher *t, struct question *q)
-{
-  uint32_t n = (uint32_t)t->o.choices, first = n > 1 ? q->ordinal / n * n : q->ordinal;
-  q->choice = q->choices = 0;
-  if (n <= 1 || q->samples <= 1 || q->ordinal >= q->samples || !t->body_of->choices || q->kind != QUESTION_ANSWER) {
-    return q->ordinal;
-  }
-  q->choice = q->ordinal - first;
-  q->choices = q->samples - first < n ? q->samples - first : n;
-  if (q->sampling.temperature > 0) {
-    q->sampling.seed = teacher_seed((uint64_t)t->o.seed, q->messages, first);
-  }
-  return first;
-}
-
 /* One question into the window; *k = NULL when it needs no asking (journal, or the same one is on its way). */
 static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *got, struct err *e)
 {
@@ -358,7 +341,7 @@ static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *
       k->q.form = t->form;
     }
     TRY(teacher_pii_check(t, &k->q, k->a, &refused, e));
-    first = k->q.body.p != NULL ? k->q.ordinal : group_choices(t, &k->q);
+    first = k->q.body.p != NULL ? k->q.ordinal : teacher_group_choices(t, &k->q);
     st = refused ? STATUS_DATA : k->q.body.p != NULL ? buf_put(&k->body, k->q.body.p, k->q.body.n, &own) : t->body_of->body(t, &k->q, &k->body, &own);
     unfit = st == STATUS_DATA; /* cannot be put to this teacher: the row fails, not the run */
     st = st == STATUS_OK || unfit ? STATUS_OK : err_set(e, st, "%s", own.msg);
