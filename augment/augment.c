@@ -170,7 +170,7 @@ out:
 
 const struct stage stage_augment = {
   .name = "augment",
-  .args = "--recipe NAME --teacher T | --rules FILE < rows",
+  .args = "-r NAME -t T | --rules FILE",
   .summary = "make examples from documents with a teacher",
   .details = "Asks the teacher about every row as the recipe says, step by step; outputs that pass the recipe's validators become rows PARENT#1, "
              "PARENT#2... with a `task`; a bad output is asked again with the reason where the recipe allows it. A row none of whose outputs passes is "

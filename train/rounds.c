@@ -301,7 +301,7 @@ out:
 
 const struct stage stage_rounds = {
   .name = "rounds",
-  .args = "N --student MODEL --teacher T --prompts FILE --held-out SHARDS -o DIR",
+  .args = "N -C loop.yaml",
   .summary = "answer, feedback, training, again and again",
   .details = "In each round the student answers the prompts, the teacher feeds back (--kind revise, answer, score; or the student alone: star, vote, "
              "self_judge), the rows become shards and the student is trained on them. One line of JSON a round on stdout: held-out loss, rows. Stops "

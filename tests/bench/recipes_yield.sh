@@ -32,5 +32,5 @@ for r in "$@"; do
   timeout 900 "$retort" augment -r "$r" -t "$model" --count 20 <"$in" >"$work/out" 2>"$work/err"
   line=$(grep 'outputs (' "$work/err" | tail -1)
   kept=$(grep -o '[0-9]* kept' "$work/err" | tail -1 | cut -d' ' -f1)
-  echo "| \`$r\` | $(wc -l <"$in") | ${kept:-0} | $(wc -l <"$work/out") | $(grep -o '[0-9]* outputs' <<<"$line" | cut -d' ' -f1) | $SECONDS | $(sed -n 's/; asked again.*//; s/.*rejected: //p' <<<"$line" | tr ',' '\n' | awk '{ n = $NF; sub(/ [0-9]+$/, ""); sub(/^ +/, ""); print n "\t" $0 }' | sort -rn | head -3 | awk -F'\t' '{ printf "%s%s %s", NR > 1 ? ", " : "", $2, $1 }') |"
+  echo "| \`$r\` | $(wc -l <"$in") | ${kept:-0} | $(wc -l <"$work/out") | $(grep -o '[0-9]* outputs' <<<"$line" | cut -d' ' -f1) | $SECONDS | $(sed -n 's/; asked again.*//; s/.*rejected: //p' <<<"$line" | tr ',' '\n' | awk '{ n = $NF; sub(/ [0-9]+$/, ""); sub(/^ +/, ""); print n "\t" $0 }' | sort -rn | head -3 | awk -F'\t' '{ printf("%s%s %s", (NR > 1) ? ", " : "", $2, $1) }') |"
 done
