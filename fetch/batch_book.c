@@ -141,6 +141,8 @@ static enum status read_note(void *ctx, struct span note, struct err *e)
   }
   if (strcmp(event, "part") == 0) {
     p->requests = (size_t)json_int(json_get(j, "requests"), 0);
+    p->reservation = strtoull(json_cstr(json_get(j, "reservation"), "0"), NULL, 16);
+    p->reserved = (uint64_t)json_int(json_get(j, "micro_usd"), 0);
   } else if (strcmp(event, "sending") == 0) {
     p->sending = json_int(json_get(j, "time"), 0);
   } else if (strcmp(event, "made") == 0) {
@@ -260,7 +262,8 @@ out:
   return st;
 }
 
-enum status batch_book_add(struct batch_book *b, struct span lines, size_t requests, struct batch_part **out, struct err *e)
+enum status batch_book_add(struct batch_book *b, struct span lines, size_t requests, const struct book_money *m, struct batch_part **out,
+                           struct err *e)
 {
   enum status st = STATUS_OK;
   struct buf note = { 0 };
@@ -275,6 +278,8 @@ enum status batch_book_add(struct batch_book *b, struct span lines, size_t reque
   hash_hex(sha, 32, name);
   TRY(new_part(b, name, &p, e));
   p->requests = requests;
+  p->reservation = m->reservation;
+  p->reserved = m->micro_usd;
   char *path = batch_book_file(b, p);
   if (path == NULL) {
     st = err_nomem(e, 300);
@@ -284,7 +289,8 @@ enum status batch_book_add(struct batch_book *b, struct span lines, size_t reque
   TRY(file_write_all(fileno(f.fp), lines.p, lines.n, e));
   TRY(file_atomic_commit(&f, e));
   TRY(begin_note(b, p, "part", &note, e));
-  TRY(buf_printf(&note, e, ",\"requests\":%zu,\"bytes\":%zu", requests, lines.n));
+  TRY(buf_printf(&note, e, ",\"requests\":%zu,\"bytes\":%zu,\"reservation\":\"%016llx\",\"micro_usd\":%llu", requests, lines.n,
+                 (unsigned long long)m->reservation, (unsigned long long)m->micro_usd));
   TRY(end_note(b, &note, e));
   *out = p;
 out:

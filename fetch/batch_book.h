@@ -25,6 +25,7 @@ struct batch_part {
   const char *batch;       /* id at the server, NULL = not known to have been made */
   int closed;
   int64_t sending;         /* when the server was about to be asked to make it, seconds since 1970; 0 = it never was */
+  uint64_t reservation, reserved; /* money, in micro-dollars; 0 = none */
   size_t requests;
   struct batch_part *next; /* in the order of submission */
 };
@@ -45,8 +46,9 @@ void batch_book_close(struct batch_book *b);
 struct batch_key *batch_book_key(const struct batch_book *b, const unsigned char key[32]);
 MUST_USE enum status batch_book_set_key(struct batch_book *b, const unsigned char key[32], enum batch_key_state state, const char *reason, struct err *e);
 
-/* A new part of these lines: its file, then its note. */
-MUST_USE enum status batch_book_add(struct batch_book *b, struct span lines, size_t requests, struct batch_part **part, struct err *e);
+/* A new part of these lines with the money reserved for it: its file, then its note. */
+MUST_USE enum status batch_book_add(struct batch_book *b, struct span lines, size_t requests, const struct book_money *m, struct batch_part **part,
+                                    struct err *e);
 /* From now on the batch may exist at the server. */
 MUST_USE enum status batch_book_sending(struct batch_book *b, struct batch_part *p, struct err *e);
 MUST_USE enum status batch_book_made(struct batch_book *b, struct batch_part *p, const char *batch, struct err *e);

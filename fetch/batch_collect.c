@@ -22,6 +22,8 @@ struct part {
   struct arena *line;       /* of one line of results */
   struct request *request;  /* sorted by key */
   size_t n, answered, foreign;
+  uint64_t micro, in_tok, out_tok; /* what the answers cost */
+  int uncounted;            /* one of them did not say */
   const char *status;
 };
 
@@ -134,6 +136,7 @@ static enum status take_answer(struct part *p, struct request *r, struct span bo
   if (st == STATUS_DATA) {
     log_warn("batch '%s': a malformed answer (%s); asked again", p->p->batch, own.msg);
     r->fate = TRANSIENT;
+    p->uncounted = 1; /* whatever it was, it may be billed */
     st = STATUS_OK;
     goto out;
   }
@@ -142,6 +145,10 @@ static enum status take_answer(struct part *p, struct request *r, struct span bo
     goto out;
   }
   TRY(put_meta(p, &a.usage, &meta, e));
+  p->uncounted |= !a.usage.known;
+  p->in_tok += a.usage.in_tok;
+  p->out_tok += a.usage.out_tok;
+  p->micro += price_micro_usd(&p->s->price, (double)a.usage.in_tok, (double)a.usage.cached_tok, (double)a.usage.out_tok);
   struct book_answer ans = { r->body, body, { meta.p, meta.n } };
   TRY(book_put(p->s->b.book, r->key, &ans, e));
   r->fate = ANSWERED;
@@ -232,6 +239,10 @@ static enum status shut(struct part *p, struct err *e)
   size_t n_again = 0, n_expired = 0, n_refused = 0;
   int over = strcmp(p->status, "completed") != 0; /* expired, cancelled: silence is no failure of the question */
   char hex[65], reason[32];
+  if (p->p->reservation != 0) { /* an answer that was not counted: all that was reserved may have gone */
+    uint64_t micro = !p->s->price.known ? 0 : p->uncounted && p->micro < p->p->reserved ? p->p->reserved : p->micro;
+    TRY(book_settle(p->s->b.book, p->p->reservation, micro, p->in_tok, p->out_tok, e));
+  }
   TRY(book_commit(p->s->b.book, e));
   TRY(buf_putc(&again, '[', e));
   TRY(buf_putc(&refused, '{', e));

@@ -51,6 +51,12 @@ static enum status batch_ready(struct teacher *t, struct err *e)
     return err_set(e, STATUS_USAGE, "'%s%s': a batch needs a book (--book DIR) to remember it", PREFIX, t->o.teacher);
   }
   TRY(http_teacher_ready(t, e));
+  TRY(price_find(t->o.prices, t->subject.host, t->model, t->a, &s->price, e));
+  double factor = s->price.batch > 0 ? s->price.batch : 1;
+  s->price.in *= factor;
+  s->price.cached *= factor;
+  s->price.out *= factor;
+  s->limit_micro = t->o.max_usd < 0 ? UINT64_MAX : (uint64_t)(t->o.max_usd * 1e6);
   TRY(batch_http_open(&s->h, t, e));
   TRY(batch_book_open(&s->b, t->book, t->identity, e));
   TRY(batch_collect(s, e));
@@ -84,7 +90,15 @@ static enum status submit(struct batch *s, struct err *e)
     return err_nomem(e, 40);
   }
   struct span lines = { s->lines.p, s->lines.n };
-  TRY(batch_book_add(&s->b, lines, s->n_lines, &p, e));
+  struct book_money m = { s->part_micro, 0 };
+  struct err why = { 0 };
+  size_t granted = 0;
+  TRY(book_reserve_all(s->t->book, s->t->model, s->price.known, &m, 1, s->limit_micro, &granted, &why));
+  if (granted == 0) {
+    st = err_set(e, STATUS_LIMIT, "a batch of %zu requests was not submitted: %s; a smaller --batch-size may fit", s->n_lines, why.msg);
+    goto out;
+  }
+  TRY(batch_book_add(&s->b, lines, s->n_lines, &m, &p, e));
   TRY(batch_http_upload(&s->h, p->name, lines, s->b.a, &file, e));
   TRY(batch_book_sending(&s->b, p, e));
   TRY(batch_http_create(&s->h, p->name, file, endpoint, s->b.a, &id, e));
@@ -93,6 +107,7 @@ static enum status submit(struct batch *s, struct err *e)
   log_info("%s", s->says);
   buf_clear(&s->lines);
   s->n_lines = 0;
+  s->part_micro = 0;
 out:
   return st;
 }
@@ -106,6 +121,10 @@ static enum status add_line(struct batch *s, const struct ask *k, struct err *e)
   TRY(buf_put(&s->lines, k->body.p, k->body.n, e));
   TRY(buf_puts(&s->lines, "}\n", e));
   s->n_lines++;
+  if (s->limit_micro != UINT64_MAX && k->q.kind == QUESTION_ANSWER && k->q.sampling.max_tokens <= 0) {
+    return err_set(e, STATUS_USAGE, "--max-usd: nothing bounds the length of answers; set --max-tokens");
+  }
+  s->part_micro += price_micro_usd(&s->price, (double)k->body.n + 256, 0, (double)k->q.sampling.max_tokens * (k->q.choices > 1 ? k->q.choices : 1));
   TRY(batch_book_set_key(&s->b, k->key, BATCH_WAITS, NULL, e));
   if (s->n_lines >= (size_t)s->t->o.batch_size || s->lines.n >= PART_BYTES) {
     TRY(submit(s, e));

@@ -4,12 +4,16 @@
 #define FETCH_TEACHER_BATCH_H
 #include "batch_book.h"
 #include "batch_http.h"
+#include "price.h"
 
 struct batch {
   struct teacher *t;
   struct batch_book b;
   struct batch_http h;
   struct buf lines;        /* of the part that is being filled */
+  uint64_t part_micro;     /* what it costs at most */
+  struct price price;      /* of batches */
+  uint64_t limit_micro;    /* of the book, UINT64_MAX = none */
   size_t n_lines, waiting;
   char says[400];          /* how the open batches stand, for the last message */
 };

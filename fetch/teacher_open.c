@@ -116,10 +116,6 @@ static enum status open_with(const struct dialect *d, const struct teacher_optio
     st = err_nomem(e, sizeof *t);
     goto out;
   }
-  if (d == &dialect_batch && o->max_usd >= 0) {
-    st = err_set(e, STATUS_USAGE, "--max-usd does not count batches; ask live, or quote a batch first with --dry-run");
-    goto out;
-  }
   if (d == &dialect_mix && o->dry_run) {
     st = err_set(e, STATUS_USAGE, "--dry-run quotes one teacher; run it for each of them");
     goto out;

@@ -118,6 +118,26 @@ rows 6 vote >v.jsonl
 L -t "batch:$T" -t "http://127.0.0.1:$port/v1#m2" --mix vote --book b9 <v.jsonl >out 2>err; rc=$?; stopped "vote with a batch"; [ ! -s out ] || no "a vote without all answers"
 mock_set '{"batches":"complete"}'
 L -t "batch:$T" -t "http://127.0.0.1:$port/v1#m2" --mix vote --book b9 <v.jsonl >out 2>err && [ "$(wc -l <out)" = 6 ] || no "vote with a batch: $(cat err)"
+# money: reserved when submitted, at the batch price, settled by what was counted; a limit is never passed
+cat >prices.yaml <<'Y'
+prices:
+  - { model: "m1", input: 10, output: 100, batch: 0.5, read: "made up", date: 2026-11-25 }
+Y
+rows 10 money >m.jsonl
+M() { L -t "batch:$T" --prices prices.yaml --max-tokens 60 --book b14 "$@" <m.jsonl >out 2>err; }
+mock_set '{"batches":"progress"}'; before=$(mock_stat batch_requests)
+M --max-usd 0.01; [ $? = 8 ] && [ "$(mock_stat batch_requests)" = "$before" ] || no "over the limit: $(tail -1 err)"
+M --max-usd 0.1; rc=$?; stopped "money submit"
+M --max-usd 0.1; rc=$?; stopped "money waits"
+mock_set '{"batches":"complete"}'
+M --max-usd 0.1 || no "money collect: $(tail -1 err)"
+"$RETORT" cost --json b14 >cost.json 2>err || no "cost: $(cat err)"
+python3 - <<'E2' || bad=1
+import json
+r = [json.loads(l) for l in open('cost.json')]
+want = sum((len(json.loads(l)['messages'][0]['content']) * 10 + 10 * 100) * 0.5 for l in open('m.jsonl')) / 1e6
+assert abs(sum(x['usd'] for x in r) - want) < 1.1e-5 and not sum(x['usd_unsettled'] for x in r), (r, want)
+E2
 # kinds that ask in steps go on batch by batch, and end where a live run ends
 python3 -c 'import json; [print(json.dumps({"id": f"s{i}", "messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "a first draft"}]})) for i in range(3)]' >s.jsonl
 n=0
