@@ -15,7 +15,7 @@ static struct loss_chunk fill_chunk(int32_t loss, int64_t vocab, int variant) {
   unsigned needs = loss == LOSS_NONE ? LOSS_TEACHER : loss_table[loss]->needs;
   c.z = host_filled(N * vocab, 1);
   for (int64_t i = 0; i < N * vocab; i++) {
-    c.z[i] *= variant == 3 ? 60.0f : 8.0f;
+    c.z[i] *= variant == 3 ? 60.0f : variant == 1 && i / vocab == 1 ? 700.0f : 8.0f; /* with a temperature also beyond what exp can hold */
     y[i] *= 8.0f;
   }
   if (variant == 3 && vocab > 20) {

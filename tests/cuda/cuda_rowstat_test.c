@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * kernels/cuda/rowstat.cu against kernels/cpu/rowstat.c: flat and peaked rows, ties, huge values, -infinity, one very probable
+ * kernels/cuda/rowstat.cu against kernels/cpu/rowstat.c: flat and peaked rows, ties, near ties, huge values, -infinity, one very probable
  * token beside a rest of e^-65. */
 #include "cuda/rows.h"
 
 static const int64_t widths[] = {1, 2, 17, 255, 256, 257, 1100};
-enum { N_WIDTHS = sizeof widths / sizeof *widths, ROWS = 8 };
+enum { N_WIDTHS = sizeof widths / sizeof *widths, ROWS = 9 };
 
 static float *some_rows(int64_t vocab) {
   float *x = host_filled(ROWS * vocab, (uint32_t)vocab);
@@ -15,6 +15,7 @@ static float *some_rows(int64_t vocab) {
     x[4 * vocab + i] *= 1e30f;
     x[5 * vocab + i] = i % 2 ? 0.0f : -0.0f; /* all equal */
     x[6 * vocab + i] = i % 3 ? -INFINITY : x[6 * vocab + i];
+    x[8 * vocab + i] = 1 + (float)i * 0x1p-23f; /* one unit in the last place apart, the best last */
     x[7 * vocab + i] = -x[7 * vocab + i] * x[7 * vocab + i] - 1; /* all below 0 */
   }
   return x;

@@ -20,7 +20,7 @@ def functions(text):
     """(name, start, end, is_kernel) of bodies at file scope; comments and strings are blanked first."""
     for m in re.finditer(r"^[A-Za-z][^\n;={}()]*?\b(\w+)\(([^{};]*)\)\s*\{", text, re.M):
         yield from body(text, m)
-    for m in re.finditer(r"^  static __device__[^\n;={}()]*?\b(\w+)\(([^{};]*)\)\s*(?:const )?\{", text, re.M):
+    for m in re.finditer(r"^  (?:static )?__device__[^\n;={}()]*?\b(\w+)\(([^{};]*)\)\s*(?:const )?\{", text, re.M):
         yield from body(text, m)
 
 
@@ -304,7 +304,7 @@ def main():
             print("%-24s %-28s %-7s %d sites" % (f, fn, kind, len(options)))
         return 0
     start = time.time()
-    workers = [Worker(plan, i) for i in range(a.jobs)]
+    workers = [Worker(plan, os.getpid() * 10 + i) for i in range(a.jobs)]
     for w in workers[:1]: # the tests have to pass as things are
         for f in sorted({f for f, fn, kind, o in work}):
             by = w.run(os.path.join(plan.build, "cudasim-checked/retort-cuda.so"), plan.tests(f)[:1])
