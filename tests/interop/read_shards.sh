@@ -35,6 +35,8 @@ for s in got:
         for i in [i for i in range(1, len(mask)) if mask[i]]:
             assert s['target_pos'][t] == a + i - 1
             assert len(s['hidden'][t]) == 576
+            drawn = [(n, -i) for i, n in zip(s['draw_id'][t], s['draw_count'][t]) if n]
+            assert sum(n for n, _ in drawn) == 6 and drawn == sorted(drawn, reverse=True) and len(set(drawn)) == len(drawn)
             pairs = dict(map(tuple, top[name]['top'][i - 1]))
             for k, lp in zip(s['top_id'][t], s['top_logprob'][t]):
                 worst = max(worst, abs(pairs[k] - lp))
@@ -42,6 +44,15 @@ for s in got:
 assert seen == set(want) and worst < 4e-4, worst
 print(f'read_shards: {len(got)} samples, worst difference {worst:.2g}')
 PY
+for kind in topk:3 sample:5 hidden none; do # each alone gives what it gives beside the others
+  "$R" shard -q --tokenizer "$M" -t "$M" --targets $kind --context 16 --frame-bytes 1K -o "$T/one" --force <"$T/rows"
+  "$P" "$S/docs/read_shards.py" "$T/one" >"$T/one.out" || { echo "$kind cannot be read"; exit 1; }
+  "$P" -c 'import json, sys; want = {"topk": "top_id", "sample": "draw_id", "hidden": "hidden", "none": None}[sys.argv[1].split(":")[0]]
+for l in open(sys.argv[2]):
+    s = json.loads(l)
+    assert {k for k in s if k in ("top_id", "draw_id", "hidden")} == ({want} if want else set()), list(s)
+    assert not want or len(s[want]) == len(s["target_pos"])' $kind "$T/one.out"
+done
 printf '\x55' | dd of="$T/shards/data-00000.rtz" bs=1 seek=90 conv=notrunc status=none
 if "$P" "$S/docs/read_shards.py" "$T/shards" >/dev/null 2>"$T/err"; then echo "a changed byte was not noticed"; exit 1; fi
 grep -q 'was changed' "$T/err"
