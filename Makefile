@@ -40,6 +40,10 @@ interop: build
 big: build
 	@tests/bench/big.sh
 
+# The long form of tests/net/soak.sh: 100 kills, a server that is dead for a minute.
+soak: build
+	@RETORT=$(CURDIR)/build/gcc/retort RETORT_SOURCE=$(CURDIR) SOAK_KILLS=100 SOAK_DEAD=60 bash tests/net/soak.sh
+
 bench: build
 	@tools/data.sh teacher documents
 	@tests/bench/run.sh
