@@ -104,12 +104,13 @@ void limits_cost(struct limits *l, double thought_in, double thought_out, double
 void limits_answered(struct limits *l, double now, double sent, int flying)
 {
   l->round_n++;
+  l->round_most = flying + 1 > l->round_most ? flying + 1 : l->round_most; /* answers that come together see fewer and fewer flying */
   l->round_latency += now - sent;
   if (l->round_n < limits_width(l) || now <= l->round_at) {
     return;
   }
   double mean = l->round_latency / l->round_n, rate = l->round_n / (now - l->round_at);
-  int faster = rate > l->best_rate * (l->fast ? 1.1 : 1.02), used = flying + 1 >= limits_width(l);
+  int faster = rate > l->best_rate * (l->fast ? 1.1 : 1.02), used = l->round_most >= limits_width(l);
   l->best_latency = l->best_latency > 0 && l->best_latency < mean ? l->best_latency : mean;
   int patient = mean < 2 * l->best_latency;
   l->best_rate = rate > l->best_rate ? rate : 0.98 * l->best_rate + 0.02 * rate;
@@ -119,7 +120,7 @@ void limits_answered(struct limits *l, double now, double sent, int flying)
   } else if (used) {
     l->fast = 0;
   }
-  l->round_n = 0;
+  l->round_n = l->round_most = 0;
   l->round_latency = 0;
   l->round_at = now;
 }
@@ -132,7 +133,7 @@ void limits_overload(struct limits *l, double now, double sent)
   l->width = l->width / 2 > 1 ? l->width / 2 : 1;
   l->fast = 0;
   l->halved_at = now;
-  l->round_n = 0;
+  l->round_n = l->round_most = 0;
   l->round_latency = 0;
   l->round_at = now;
   log_debug("the server is overloaded: %d requests in flight from now on", limits_width(l));

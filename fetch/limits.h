@@ -22,7 +22,7 @@ struct limits {
   double width;           /* requests in flight allowed now */
   int fast;               /* doubling, until the first overload or until more does not help */
   double round_at, round_latency, best_latency, best_rate, halved_at;
-  int round_n;
+  int round_n, round_most; /* answers of this round; most that flew in it */
   struct bucket requests, in, out;
   struct server_left left[LEFT_KINDS];
 };
