@@ -80,7 +80,7 @@ def compare(kind, model, server, address, book, worst, mean):
 
 def serve(model):
     for _ in range(20):
-        port = random.randint(20000, 60000)
+        port = random.randint(20000, 32000)
         log = tempfile.TemporaryFile('w+')
         p = subprocess.Popen([sys.executable, '-m', 'llama_cpp.server', '--model', model, '--host', '127.0.0.1', '--port', str(port), '--logits_all', 'true',
                               '--n_ctx', '512', '--n_threads', '2', '--type_k', '0', '--type_v', '0', '--verbose', 'false'], stdout=log, stderr=log)

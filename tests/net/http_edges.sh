@@ -5,10 +5,10 @@
 set -uo pipefail
 . "$RETORT_SOURCE/tests/net/lib.bash"
 start_edge() { # OPTIONS...
-  for port in $(python3 -c 'import random; print(*random.sample(range(20000, 60000), 8))'); do
+  for port in $(python3 -c 'import random; print(*random.sample(range(20000, 32000), 8))'); do
     python3 "$RETORT_SOURCE/tests/net/edge_server.py" "$port" "$work/log" "$@" >mock.out 2>&1 &
     mock=$!
-    for _ in $(seq 300); do grep -q ready mock.out && return 0; kill -0 $mock 2>/dev/null || break; sleep 0.1; done
+    for _ in $(seq 300); do grep -q '^ready' mock.out && return 0; kill -0 $mock 2>/dev/null || break; sleep 0.1; done
   done
   echo "FAIL: no server: $(cat mock.out)"; exit 1
 }

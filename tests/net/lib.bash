@@ -10,10 +10,10 @@ bad=0
 no() { echo "FAIL: $1"; bad=1; }
 port=
 start_mock() { # OPTIONS...
-  for port in $(python3 -c 'import random; print(*random.sample(range(20000, 60000), 8))'); do
+  for port in $(python3 -c 'import random; print(*random.sample(range(20000, 32000), 8))'); do
     python3 "$RETORT_SOURCE/tests/net/mock_teacher.py" "$port" "$@" >mock.out 2>&1 &
     mock=$!
-    for _ in $(seq 300); do grep -q ready mock.out && return 0; kill -0 $mock 2>/dev/null || break; sleep 0.1; done
+    for _ in $(seq 300); do grep -q '^ready' mock.out && return 0; kill -0 $mock 2>/dev/null || break; sleep 0.1; done
   done
   echo "FAIL: no mock server: $(cat mock.out)"; exit 1
 }

@@ -12,11 +12,11 @@ no() { echo "FAIL: $1"; bad=1; }
 port= mock=
 start_mock() { # SCRIPT OPTIONS... -> $port, $mock
   local script=$1; shift
-  for port in $(python3 -c 'import random; print(*random.sample(range(20000, 60000), 8))'); do
+  for port in $(python3 -c 'import random; print(*random.sample(range(20000, 32000), 8))'); do
     python3 "$RETORT_SOURCE/tests/net/$script" "$port" "$@" >mock.$port 2>&1 &
     mock=$!
     mocks+=($mock)
-    for _ in $(seq 300); do grep -q ready mock.$port && return 0; kill -0 $mock 2>/dev/null || break; sleep 0.1; done
+    for _ in $(seq 300); do grep -q '^ready' mock.$port && return 0; kill -0 $mock 2>/dev/null || break; sleep 0.1; done
   done
   echo "FAIL: no mock server: $(cat mock.$port)"; exit 1
 }

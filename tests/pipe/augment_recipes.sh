@@ -11,11 +11,11 @@ export RETORT_RUN="$work/run"
 unset OPENAI_API_KEY RETORT_BOOK
 bad=0
 no() { echo "FAIL: $1"; bad=1; }
-for port in $(python3 -c 'import random; print(*random.sample(range(20000, 60000), 8))'); do
+for port in $(python3 -c 'import random; print(*random.sample(range(20000, 32000), 8))'); do
   python3 "$RETORT_SOURCE/tests/net/mock_teacher.py" "$port" --latency 2 >mock.out 2>&1 & mock=$!
-  for _ in $(seq 300); do grep -q ready mock.out && break 2; kill -0 $mock 2>/dev/null || break; sleep 0.1; done
+  for _ in $(seq 300); do grep -q '^ready' mock.out && break 2; kill -0 $mock 2>/dev/null || break; sleep 0.1; done
 done
-grep -q ready mock.out || { echo "FAIL: no mock server: $(cat mock.out)"; exit 1; }
+grep -q '^ready' mock.out || { echo "FAIL: no mock server: $(cat mock.out)"; exit 1; }
 T="http://127.0.0.1:$port/v1#mock"
 # the mock answers 12 to 60 words of a small vocabulary
 cat >mine.yaml <<'E'
