@@ -219,9 +219,88 @@ static void every_recipe_loads(void **state)
   assert_true(n > 0);
 }
 
+static int known_slot(const struct recipe *r, const char *name)
+{
+  static const char *const built_in[] = { "text", "user", "assistant", "id", "n", "turn", "dialog", "messages", "demos", "next", NULL };
+  static const char *const shown[] = { "passages", "passages_list", "others", "others_list", NULL };
+  const char *colon = strchr(name, ':');
+  if (strncmp(name, "json:", 5) == 0 || strncmp(name, "num:", 4) == 0) {
+    return known_slot(r, colon + 1);
+  }
+  if (strncmp(name, "pick:", 5) == 0 || strncmp(name, "nth:", 4) == 0) {
+    return json_size(json_get(r->lists, colon + 1)) > 0;
+  }
+  for (size_t i = 0; built_in[i] != NULL; i++) {
+    if (strcmp(name, built_in[i]) == 0) {
+      return 1;
+    }
+  }
+  for (size_t i = 0; r->passages > 0 && shown[i] != NULL; i++) {
+    if (strcmp(name, shown[i]) == 0) {
+      return 1;
+    }
+  }
+  for (size_t i = 0; i < json_size(r->grid); i++) {
+    if (strcmp(name, json_cstr(json_at(r->grid, i), "")) == 0) {
+      return 1;
+    }
+  }
+  for (size_t i = 0; i < r->n_step; i++) {
+    size_t n = strlen(r->step[i].name);
+    if (strncmp(name, r->step[i].name, n) == 0 && (name[n] == '\0' || name[n] == '.')) {
+      return 1;
+    }
+  }
+  return strncmp(name, "row:", 4) == 0 || strcmp(name, "...") == 0;
+}
+
+static enum status look_slot(void *ctx, struct span name, struct arena *a, struct span *out, int *found, struct err *e)
+{
+  char text[100];
+  (void)a;
+  (void)e;
+  snprintf(text, sizeof text, "%.*s", (int)name.n, name.p);
+  if (!known_slot(ctx, text)) {
+    fail_msg("recipe %s: nothing fills the slot {%s}", ((const struct recipe *)ctx)->name, text);
+  }
+  *out = sp("1");
+  *found = 1;
+  return STATUS_OK;
+}
+
+/* Every slot of every shipped recipe is filled by something: a typo would be printed as it stands. */
+static void slots_are_known(void **state)
+{
+  (void)state;
+  for (const struct asset *s = asset_table; s->name != NULL; s++) {
+    if (strncmp(s->name, "augment/recipes/", 16) != 0) {
+      continue;
+    }
+    struct recipe *r;
+    struct err e;
+    struct buf b = { 0 };
+    struct arena *a = arena_new(0);
+    char name[100];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(s->name + 16, "."), s->name + 16);
+    assert_int_equal(recipe_open(name, &r, &e), STATUS_OK);
+    for (size_t i = 0; i < r->n_step; i++) {
+      if (r->step[i].system != NULL) {
+        assert_int_equal(recipe_fill(r->step[i].system, look_slot, r, a, &b, &e), STATUS_OK);
+      }
+      for (size_t k = 0; k < json_size(r->step[i].prompts); k++) {
+        assert_int_equal(recipe_fill(json_cstr(json_at(r->step[i].prompts, k), ""), look_slot, r, a, &b, &e), STATUS_OK);
+      }
+    }
+    assert_int_equal(recipe_value(r->output, look_slot, r, a, &b, &e), STATUS_OK);
+    buf_free(&b);
+    arena_free(a);
+    recipe_close(r);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = { cmocka_unit_test(good_outputs), cmocka_unit_test(bad_outputs), cmocka_unit_test(templates),
-                                      cmocka_unit_test(broken_recipes), cmocka_unit_test(yaml_as_json), cmocka_unit_test(every_recipe_loads) };
+                                      cmocka_unit_test(broken_recipes), cmocka_unit_test(slots_are_known), cmocka_unit_test(yaml_as_json), cmocka_unit_test(every_recipe_loads) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
