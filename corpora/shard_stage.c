@@ -2,6 +2,7 @@
  * `retort shard`: rows to a folder of token shards. Rows become documents on worker threads; packing, the teacher's targets
  * and writing follow in order of the rows. The folder appears under its name only after the last row, upstream's closing
  * line and the manifest: whatever stops before leaves nothing. */
+#include "device.h"
 #include "file.h"
 #include "hash.h"
 #include "log.h"
@@ -20,6 +21,7 @@ struct shard_options {
   int64_t context, level;
   uint64_t frame_bytes, file_bytes;
   int pack, weights, about;
+  struct device_options dev;
 };
 #define ROW(field, name, letter, type, dflt, range, arg, help) OPT_ROW(shard_options, field, name, letter, type, dflt, range, arg, help)
 static const struct opt_row rows[] = {
@@ -38,6 +40,7 @@ static const struct opt_row rows[] = {
   ROW(frame_bytes, "frame-bytes", 0, OPT_BYTES, "0", "0..1G", "BYTES", "block of samples that is compressed together; 0 = 4M, with targets 256K"),
   ROW(file_bytes, "file-bytes", 0, OPT_BYTES, "256M", "1K..", "BYTES", "a new data file begins above this"),
   ROW(level, "level", 0, OPT_INT, "3", "1..19", "N", "zstd level"),
+  DEVICE_OPTION_ROWS(shard_options, dev),
   OPT_END
 };
 
@@ -59,6 +62,7 @@ struct sharding {
   struct target_kind kind;
   struct tokenizer *tokenizer;
   struct targets *targets;
+  struct device *dev;
   struct shard_writer *writer;
   struct pack *pack;
   struct item *spare;
@@ -340,6 +344,7 @@ static enum status prepare(struct sharding *q, struct shard_info *info, struct e
   info->vocab = q->rules.vocab;
   info->teacher = info->teacher_identity = info->terms = "";
   if (target_any(&q->kind)) {
+    TRY(device_start(&o->dev, &q->dev, e));
     TRY(targets_open(o->teacher, &q->kind, q->tokenizer, (int32_t)o->context, o->teacher_terms, ctx_common(q->c)->accept_terms, &q->targets, e));
     info->teacher = targets_name(q->targets);
     info->teacher_identity = targets_identity(q->targets);
@@ -390,6 +395,7 @@ out:
   pack_free(q.pack);
   shard_writer_free(q.writer);
   targets_close(q.targets);
+  device_close(q.dev);
   tokenizer_close(q.tokenizer);
   while (q.spare) {
     struct item *x = q.spare;

@@ -9,6 +9,7 @@
 #include "err.h"
 #include "form_options.h"
 #include "mem.h"
+#include "device.h"
 #include "opt.h"
 #include "record.h"
 #include "span.h"
@@ -33,6 +34,7 @@ struct teacher_options { /* option group TEACHER_OPTION_ROWS of fetch/teacher_op
   const char *prices;          /* YAML file of prices in front of the shipped ones, or NULL */
   double max_usd;              /* of the whole book; below 0 = no limit */
   int dry_run;                 /* ask nothing, say what it would cost */
+  struct device_options dev;   /* of local teachers */
   double rpm, tpm_in, tpm_out; /* requests and tokens a minute, 0 = no limit of ours */
 };
 struct teacher;

@@ -8,7 +8,7 @@
 #include "form_set.h"
 #include "hash.h"
 #include "json.h"
-#include "kernel.h"
+#include "device.h"
 #include "log.h"
 #include "pool.h"
 #include "stop.h"
@@ -22,6 +22,7 @@
 
 struct local {
   struct weights *w;
+  struct device *dev;
   struct model *m;
   struct tokenizer *tok;
   const struct chat_template *row;
@@ -76,6 +77,7 @@ static enum status local_open(struct teacher *t, struct err *e)
   if (stat(t->o.teacher, &s) != 0) {
     return err_sys(e, STATUS_USAGE, "'--teacher %s'", t->o.teacher);
   }
+  TRY(device_start(&t->o.dev, &l->dev, e)); /* its kernels are part of the identity */
   TRY(weights_open(t->o.teacher, &l->w, e));
   TRY(tokenizer_from_weights(l->w, &l->tok, e));
   TRY(template_find(t->o.chat_template, l->tok, &l->row, e));
@@ -100,6 +102,7 @@ static enum status local_ready(struct teacher *t, struct err *e)
   struct local *l = t->state;
   int32_t extra[8];
   const struct model_config *c;
+  device_use(l->dev); /* several teachers have one each */
   TRY(model_from_weights(l->w, 0, &l->m, e));
   TRY(decoder_new(l->m, l->tok, (int)t->o.batch, &l->dec, e));
   TRY(form_set_new(l->tok, &l->forms, e));
@@ -136,6 +139,7 @@ static void local_close(struct teacher *t)
   decoder_free(l->dec);
   form_set_free(l->forms);
   model_close(l->m);
+  device_close(l->dev);
   tokenizer_close(l->tok);
   weights_close(l->w);
 }

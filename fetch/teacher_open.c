@@ -116,6 +116,10 @@ static enum status open_with(const struct dialect *d, const struct teacher_optio
     st = err_nomem(e, sizeof *t);
     goto out;
   }
+  if (d != &dialect_local && d != &dialect_mix && o->dev.device != NULL && strcmp(o->dev.device, "cpu") != 0) {
+    st = err_set(e, STATUS_USAGE, "--device %s is for local teachers, '%s' is not one", o->dev.device, o->teacher);
+    goto out;
+  }
   if (d == &dialect_mix && o->dry_run) {
     st = err_set(e, STATUS_USAGE, "--dry-run quotes one teacher; run it for each of them");
     goto out;

@@ -4,6 +4,7 @@
 #ifndef FETCH_TEACHER_OPTIONS_H
 #define FETCH_TEACHER_OPTIONS_H
 #include "form_options.h"
+#include "device.h"
 #include "opt.h"
 #define TEACHER_OPTION_ROWS(stru, f, dflt_temperature, range_temperature, dflt_max_tokens, range_max_tokens) \
   OPT_ROW(stru, f.teachers, "teacher", 't', OPT_LIST, NULL, NULL, "T", "GGUF file, Hugging Face folder, run folder, replay:BOOK or http(s)://host/v1#model (chat; other dialects: anthropic:http..., completions:http..., vllm:http..., embeddings:http...; batch:http... submits a batch); several, as LABEL=T, with --mix"), \
@@ -39,5 +40,6 @@
   OPT_ROW(stru, f.key_envs, "key-env", 0, OPT_LIST, NULL, NULL, "VAR", "environment variable that holds the API key [OPENAI_API_KEY, of anthropic: ANTHROPIC_API_KEY]; LABEL=VAR for one of several teachers"), \
   OPT_ROW(stru, f.key_fd, "key-fd", 0, OPT_INT, "-1", "-1..1023", "N", "read the API key from this file descriptor instead; -1 is off"), \
   OPT_ROW(stru, f.pii, "pii", 0, OPT_ENUM, "allow", "refuse|mask|allow", "HOW", "personal data in what is sent to a server: fail the row, send placeholders, or send it"), \
-  OPT_ROW(stru, f.ca_file, "ca-file", 0, OPT_STR, NULL, NULL, "FILE", "certificate authorities for https")
+  OPT_ROW(stru, f.ca_file, "ca-file", 0, OPT_STR, NULL, NULL, "FILE", "certificate authorities for https"), \
+  DEVICE_OPTION_ROWS(stru, f.dev)
 #endif

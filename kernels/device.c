@@ -161,10 +161,10 @@ enum status device_open(const char *spec, const char *precision, struct device *
 }
 
 enum status device_start(const struct device_options *o, struct device **out, struct err *e) {
-  enum status st = device_open(o->device, o->precision, out, e);
+  enum status st = device_open(o->device != NULL ? o->device : "cpu", o->precision, out, e);
   if (st == STATUS_OK) {
     device_use(*out);
-    if (strcmp(o->device, "cpu") != 0) {
+    if (o->device != NULL && strcmp(o->device, "cpu") != 0) {
       log_info("%s", (*out)->said);
     }
   }

@@ -21,7 +21,7 @@ static const char *base_name(const char *file) {
 static const char *advice(cudaError_t code) {
   switch (static_cast<int>(code)) {
   case cudaErrorMemoryAllocation: return "the device's memory is full: lower --micro-tokens, or use --recompute";
-  case cudaErrorInsufficientDriver: return "the driver is older than this build's CUDA: update it, or use --device cpu";
+  case cudaErrorInsufficientDriver: return "there is no NVIDIA driver, or one that is older than this build's CUDA: install or update it, or use --device cpu";
   case cudaErrorNoDevice: return "no NVIDIA device is visible: look at nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu";
   case cudaErrorNoKernelImageForDevice: return "this build has no code for the device: build with its architecture, or use --device cpu";
   case cudaErrorIllegalAddress: case cudaErrorMisalignedAddress: case cudaErrorLaunchFailure:
