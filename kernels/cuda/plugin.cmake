@@ -46,9 +46,10 @@ if(CUDA_WANTED)
   foreach(f ${CUDA_FILES})
     get_filename_component(name ${f} NAME_WE)
     set(object ${CMAKE_BINARY_DIR}/cuda/${name}.o)
+    string(REPLACE " " "\\ " object_in_makefile ${object})
     add_custom_command(OUTPUT ${object}
-      COMMAND sh -c "\"$@\" >${CMAKE_BINARY_DIR}/cuda/${name}.ptxas 2>&1 || { cat ${CMAKE_BINARY_DIR}/cuda/${name}.ptxas; exit 1; }" nvcc
-        ${NVCC} ${CUDA_FLAGS} -MD -MF ${CMAKE_BINARY_DIR}/cuda/${name}.d -MT ${object} -c ${f} -o ${object}
+      COMMAND sh -c "log=$1; shift; \"$@\" >\"$log\" 2>&1 || { cat \"$log\"; exit 1; }" nvcc ${CMAKE_BINARY_DIR}/cuda/${name}.ptxas
+        ${NVCC} ${CUDA_FLAGS} -MD -MF ${CMAKE_BINARY_DIR}/cuda/${name}.d -MT ${object_in_makefile} -c ${f} -o ${object}
       DEPENDS ${f} DEPFILE ${CMAKE_BINARY_DIR}/cuda/${name}.d COMMENT "nvcc ${name}.cu" VERBATIM)
     list(APPEND CUDA_OBJECTS ${object})
   endforeach()
@@ -58,7 +59,7 @@ if(CUDA_WANTED)
     get_filename_component(CUBLAS_FOLDER ${CUBLAS} DIRECTORY)
     add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/retort-cuda.so
       COMMAND ${NVCC} -shared -o ${CMAKE_BINARY_DIR}/retort-cuda.so ${CUDA_OBJECTS} $<TARGET_OBJECTS:cuda_types> ${CUBLAS} ${NCCL} -Xlinker -rpath=${CUBLAS_FOLDER}
-      DEPENDS ${CUDA_OBJECTS} $<TARGET_OBJECTS:cuda_types> COMMENT "linking retort-cuda.so" VERBATIM COMMAND_EXPAND_LISTS)
+      DEPENDS ${CUDA_OBJECTS} cuda_types COMMENT "linking retort-cuda.so" VERBATIM COMMAND_EXPAND_LISTS)
     add_custom_target(retort-cuda ALL DEPENDS ${CMAKE_BINARY_DIR}/retort-cuda.so)
   else()
     message(STATUS "cuBLAS was not found beside nvcc: the CUDA sources are compiled, retort-cuda.so is not linked")
