@@ -11,7 +11,7 @@ files=$(git ls-files -co --exclude-standard -- '*.c' '*.h' '*.cu' '*.cuh' '*.sh'
 code=$(grep -E '\.(c|h|cu|cuh|def)$' <<<"$files")
 
 while read -r name; do complain "two files are called $name: names are unique in the tree"; done < <(grep -E '\.(c|h)$' <<<"$files" | sed 's|.*/||' | sort | uniq -d)
-for f in $code $(grep -E '\.(sh|py)$' <<<"$files"); do head -4 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || complain "$f has no SPDX line"; done
+for f in $code $(grep -E '\.(sh|py)$' <<<"$files"); do head -4 "$f" | grep >/dev/null 'SPDX-License-Identifier: Apache-2.0' || complain "$f has no SPDX line"; done
 
 declare -A room
 for f in $(grep '\.h$' <<<"$code"); do room[$(basename "$f")]=${f%%/*}; done
@@ -67,6 +67,8 @@ done
 for f in $(grep -l '^LOSS_ROW(' train/loss_*.c); do
   grep -q "#include \"$(basename "$f")\"" train/loss_files.cuh || complain "$f has a loss, train/loss_files.cuh does not include it: it would have no CUDA form"
 done
+while read -r hit; do complain "a pipe into 'grep -q' fails at random under pipefail (docs/traps.md), use 'grep >/dev/null': $hit"; done < <(
+  grep -nE '[^|]\| *grep -[a-zA-Z]*q' $(grep -E '\.(sh|bash)$' <<<"$files") 2>/dev/null | grep -v '^tests/lint.sh' | cut -c1-160 | head -5)
 for s in $(sed -n 's/^STAGE(\([a-z]*\))$/\1/p' core/stages.def); do
   grep -q "retort $s\|\`$s\`" README.md 2>/dev/null || complain "README.md does not mention stage $s"
 done

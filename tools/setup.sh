@@ -40,7 +40,7 @@ zstd|zstdcat reads a shard in the tests
 missing=""
 while IFS='|' read -r package why; do
   [ -n "$package" ] || continue
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' && continue
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep >/dev/null 'install ok installed' && continue
   case $package in # a tool that came another way is as good
     python3) command -v python3 >/dev/null && continue ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;

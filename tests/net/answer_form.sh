@@ -13,7 +13,7 @@ ask free --regex '[^\n]{20,}' >regex.jsonl || no "regex that fits: $(tail -1 err
 [ "$(jq -c .messages regex.jsonl)" = "$(jq -c .messages free.jsonl)" ] || no "a form that fits changed the answers"
 ask strict --schema s.json >schema.jsonl
 [ -s schema.jsonl ] && no "text passed as JSON: $(head -1 schema.jsonl)"
-grep -q "wrong form" err || RETORT_BOOK=strict "$RETORT" ledger 2>/dev/null | grep -q "wrong form" || no "the reason is not told: $(cat err)"
+grep -q "wrong form" err || RETORT_BOOK=strict "$RETORT" ledger 2>/dev/null | grep >/dev/null "wrong form" || no "the reason is not told: $(cat err)"
 [ "$(stat answered)" = 6 ] || no "$(stat answered) answers, expected 6: a regex is no part of a request, a schema is"
 grep -aq '"response_format":{"type":"json_schema","json_schema":{"name":"answer","schema":{"type":"object","required":\["a"\]},"strict":true}}' -r strict || no "the schema was not sent"
 ask strict --schema s.json >again.jsonl

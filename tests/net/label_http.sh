@@ -95,7 +95,7 @@ printf '%s\n' '{"text":"no messages"}' '{"messages":[{"role":"user","content":"x
   | "$RETORT" label -t "$(T)" --teacher-terms mit >out 2>err; rc=$?
 [ $rc = 0 ] && grep -q "no messages 1" err && grep -q "already answered" err && grep -q "bad messages 1" err || no "odd rows: exit $rc $(cat err)"
 # documents come over HTTP too; an answer that is an error fails by name
-"$RETORT" fetch --type text "http://127.0.0.1:$port/stats" 2>err | grep -q 'unique_answered' || no "fetch over HTTP: $(cat err)"
+"$RETORT" fetch --type text "http://127.0.0.1:$port/stats" 2>err | grep >/dev/null 'unique_answered' || no "fetch over HTTP: $(cat err)"
 "$RETORT" fetch "http://127.0.0.1:1/x" >out 2>err; grep -q "failed (network)" err || no "fetch without a server: $(cat err)"
 stop_mock
 [ $bad = 0 ] && echo "label over HTTP: all good"

@@ -37,7 +37,7 @@ head -"$(grep -c . first)" one | cmp - first || no "rows behind change a row"
 sed -n 700p in.jsonl | run | grep '"id": "r699#' >alone
 [ -s alone ] || no "no copy of r699"
 grep '"id": "r699#' one | cmp - alone || no "rows before change a row"
-jq -r .id one | sort | uniq -d | grep -q . && no "an id twice"
+jq -r .id one | sort | uniq -d | grep >/dev/null . && no "an id twice"
 run --seed 4 <in.jsonl | cmp -s - one && no "another seed gives the same"
 python3 - <<'P' || bad=1
 import json
@@ -62,7 +62,7 @@ printf '{"id":"a","text":"a@b.org","x":1e400}\n{"id":"b","text":"nothing"}\n' | 
 printf 'rules: [{substitute: {pattern: zebra, with: horse}}]\n' >none.yaml
 { printf '{"id":"z","text":"zebra"}\n'; rows 5; } | RETORT_BOOK=b "$RETORT" augment --rules none.yaml >made 2>err || no "none: $(cat err)"
 [ "$(jq -c '[.id,.text]' made)" = '["z#1","horse"]' ] || no "made $(cat made)"
-"$RETORT" ledger --book b | grep -q 'no rule changed it.*5\|5.*no rule changed it' || no "ledger: $("$RETORT" ledger --book b)"
+"$RETORT" ledger --book b | grep >/dev/null 'no rule changed it.*5\|5.*no rule changed it' || no "ledger: $("$RETORT" ledger --book b)"
 printf 'rules: [{substitute: {pattern: "(a|aa)+$", with: x}}]\n' >evil.yaml
 python3 -c 'import json; print(json.dumps({"id": "e", "text": "a" * 5000 + "b"})); print(json.dumps({"id": "f", "text": "a"}))' >evil.jsonl
 timeout 60 "$RETORT" augment --rules evil.yaml <evil.jsonl >out 2>err || no "evil: $?"

@@ -19,7 +19,7 @@ check() { # NAME ROWS command...
   [ $? = 1 ] || no "$name --strict: exit"
 }
 check curate 3 "$RETORT" curate "${plain[@]}"
-"$RETORT" curate "${plain[@]}" <mixed.jsonl 2>&1 >out | grep -q '6 in, 3 kept, 3 failed (bad row 3)' || no "curate: count"
+"$RETORT" curate "${plain[@]}" <mixed.jsonl 2>&1 >out | grep >/dev/null '6 in, 3 kept, 3 failed (bad row 3)' || no "curate: count"
 check curate-near 2 "$RETORT" curate "${plain[@]}" --near 0.99
 if [ -n "$model" ]; then
   check tokenize 3 "$RETORT" tokenize "$model"

@@ -90,7 +90,7 @@ shard() { "$R" shard --tokenizer "$Q" --chat-template chatml --no-progress "$@";
 exits 0 shard --context 64 --weights -o s <rows; says "6 in, 4 kept, 2 dropped (no_answer 1, no_text 1)"
 exits 0 "$R" check s --tokenizer "$Q"; grep -q 's: ok: shards:' out || fail "check: $(cat out)"
 grep -q '"row_teachers":\[{"name":"T","terms":"MIT","rows":1}\]' s/manifest.json || fail "the rows' teacher is not in the manifest"
-zstdcat s/data-00000.rtz 2>/dev/null | head -c 4 | grep -q RTSB || fail "zstdcat"
+zstdcat s/data-00000.rtz 2>/dev/null | head -c 4 | grep >/dev/null RTSB || fail "zstdcat"
 cp -r s before; exits 0 shard --context 64 --weights -o s <rows; says "left alone"; says "6 in, 4 kept, 2 dropped"; same s/manifest.json before/manifest.json "left alone"
 exits 2 shard --context 32 --weights -o s <rows; says "use --force"
 head -3 rows >three; exits 2 shard --context 64 --weights -o s <three; says "use --force"; same s/manifest.json before/manifest.json "refused"

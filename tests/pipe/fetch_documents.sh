@@ -99,7 +99,7 @@ for i, o in enumerate(objs, 1): at.append(len(out)); out += b'%d 0 obj' % i + o 
 x = len(out); out += b'xref\n0 6\n0000000000 65535 f \n' + b''.join(b'%010d 00000 n \n' % a for a in at) + b'trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF' % x
 open('p.pdf', 'wb').write(out)
 E
-if command -v pdftotext >/dev/null; then "$RETORT" fetch p.pdf 2>err | grep -q '"text":"Hello from PDF"' || no "pdf: $(cat err)"; fi
+if command -v pdftotext >/dev/null; then "$RETORT" fetch p.pdf 2>err | grep >/dev/null '"text":"Hello from PDF"' || no "pdf: $(cat err)"; fi
 PATH=/nowhere "$RETORT" fetch p.pdf 2>err >out; grep -q "poppler-utils" err || no "missing pdftotext: $(cat err)"
 
 # splitting: the pieces are the text, in order, none too long; sentences are whole

@@ -10,8 +10,8 @@ out=$("$RETORT" inspect "$data/llama_tied" --json) || fail "inspect llama_tied"
 for want in '"parameters":75600' '"arch":"llama"' '"heads":6' '"kv_heads":2' '"ffn":96' '"terms":"unknown"' '"F32":{"tensors":29,"bytes":302400}'; do
   [[ $out == *"$want"* ]] || fail "llama_tied: no $want in $out"
 done
-"$RETORT" inspect "$data/llama_tied" "$data/qwen3" | grep -c '^kind' | grep -qx 2 || fail "two arguments give two sheets"
-"$RETORT" inspect "$data/qwen3" --tensors | grep -q 'self_attn.q_norm.weight' || fail "--tensors"
+"$RETORT" inspect "$data/llama_tied" "$data/qwen3" | grep -c '^kind' | grep >/dev/null -x 2 || fail "two arguments give two sheets"
+"$RETORT" inspect "$data/qwen3" --tensors | grep >/dev/null 'self_attn.q_norm.weight' || fail "--tensors"
 if [ -n "${RETORT_CACHE:-}" ]; then
   out=$("$RETORT" inspect "$RETORT_CACHE/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" --json) || fail "inspect SmolLM2"
   for want in '"parameters":134515008' '"tokens":49152' '"template":"smollm2"' '"terms":"apache-2.0"' '"tokenizer":"smollm"'; do

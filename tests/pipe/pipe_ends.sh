@@ -40,7 +40,7 @@ rc=$?
 exec 7>&-
 grep -q 'again' err || no "Ctrl-C: says not how to go on: $(cat err)"
 [ "$(wc -l <out)" = 3 ] || no "Ctrl-C: $(wc -l <out) rows out"
-"$RETORT" ledger bk2 | grep -q STOPPED || no "Ctrl-C: no closing line"
+"$RETORT" ledger bk2 | grep >/dev/null STOPPED || no "Ctrl-C: no closing line"
 
 # 5. upstream killed in the middle: the neighbour says so, exit 9, its own manifest-like file is absent
 mkfifo feed
