@@ -2,7 +2,7 @@
 # retort-cuda.so: every .cu file compiled by nvcc (12.8 or later) for three generations of devices, warnings as errors, linked with
 # cuBLAS. RETORT_CUDA: ON (an error without nvcc), OFF, or AUTO: ON where nvcc is found and no tests are built (trees of tests would
 # compile it once more each; tests/check.sh builds it in a tree of its own). What ptxas says of each file is kept in NAME.ptxas for
-# tests/cuda/spills.sh.
+# tests/cuda/compile.sh.
 set(RETORT_CUDA AUTO CACHE STRING "build the CUDA plugin: ON, OFF or AUTO")
 set(RETORT_CUDA_ARCHS 80 90 100 CACHE STRING "device generations to compile for")
 find_program(NVCC nvcc HINTS /usr/local/cuda/bin $ENV{CUDA_HOME}/bin)
@@ -61,6 +61,7 @@ if(CUDA_WANTED)
       COMMAND ${NVCC} -shared -o ${CMAKE_BINARY_DIR}/retort-cuda.so ${CUDA_OBJECTS} $<TARGET_OBJECTS:cuda_types> ${CUBLAS} ${NCCL} -Xlinker -rpath=${CUBLAS_FOLDER}
       DEPENDS ${CUDA_OBJECTS} cuda_types COMMENT "linking retort-cuda.so" VERBATIM COMMAND_EXPAND_LISTS)
     add_custom_target(retort-cuda ALL DEPENDS ${CMAKE_BINARY_DIR}/retort-cuda.so)
+    install(FILES ${CMAKE_BINARY_DIR}/retort-cuda.so DESTINATION ${CMAKE_INSTALL_BINDIR}) # the binary looks for it beside itself
   else()
     message(STATUS "cuBLAS was not found beside nvcc: the CUDA sources are compiled, retort-cuda.so is not linked")
     add_custom_target(retort-cuda ALL DEPENDS ${CUDA_OBJECTS})
