@@ -2,17 +2,15 @@
  * `retort forget ID...`: a document, or any row, and all that was made from it (ids ID#...) leave row files, shard folders and, by
  * the journal keys that those rows name, the book's answers. The ledger keeps a note of it; students whose shards held such rows
  * are listed: their weights cannot be unlearned, only trained again. */
-#include <fcntl.h>
 #include <time.h>
-#include <unistd.h>
 #include "book.h"
 #include "file.h"
 #include "forget_shards.h"
 #include "hash.h"
 #include "json.h"
-#include "line.h"
 #include "log.h"
 #include "record.h"
+#include "row_file.h"
 #include "stage.h"
 
 struct forget_options {
@@ -64,47 +62,36 @@ static enum status row_gone(void *ctx, const char *row, struct span about, struc
   return take_keys(ctx, about, e);
 }
 
+struct rewriting {
+  struct forget *f;
+  struct file_atomic out; /* closed in a dry run */
+  uint64_t gone;
+};
+
+static enum status keep_or_forget(void *ctx, struct span line, struct span id, unsigned long long row, struct arena *a, struct err *e) {
+  struct rewriting *w = ctx;
+  char *name = arena_strndup(a, id.p, id.n);
+  (void)row;
+  if (!name) return err_nomem(e, id.n);
+  if (is_of(w->f, name)) {
+    w->gone++;
+    return take_keys(w->f, line, e);
+  }
+  if (w->out.fp && (fwrite(line.p, 1, line.n, w->out.fp) != line.n || fputc('\n', w->out.fp) == EOF))
+    return err_sys(e, STATUS_IO, "'%s': cannot write", w->out.tmp);
+  return STATUS_OK;
+}
+
 /* Lines of other rows stay byte for byte; the file is complete or as it was. */
 static enum status forget_in_file(struct forget *f, const char *path, uint64_t *gone, struct err *e) {
   enum status st = STATUS_OK;
-  struct file_atomic out = { 0 };
-  int fd = open(path, O_RDONLY | O_CLOEXEC), got = 1;
-  struct arena *a = arena_new(0);
-  struct line_reader *lr = fd < 0 ? NULL : line_reader_new(fd, path, LINE_MAX_DEFAULT);
-  *gone = 0;
-  if (fd < 0 || !a || !lr) {
-    st = fd < 0 ? err_sys(e, STATUS_IO, "'%s': cannot open", path) : err_nomem(e, 0);
-    goto out;
-  }
-  if (!f->o->dry) TRY(file_atomic_open(&out, path, e));
-  while (got) {
-    struct span line, id;
-    struct record r;
-    arena_reset(a);
-    TRY(line_next(lr, &line, &got, e));
-    if (!got) break;
-    st = record_split(line, a, &r, e);
-    if (st == STATUS_OK) st = record_id(&r, a, &id, e);
-    if (st != STATUS_OK) {
-      err_prefix(e, "'%s' row %llu", path, (unsigned long long)line_number(lr));
-      goto out;
-    }
-    char *name = arena_strndup(a, id.p, id.n);
-    if (!name) return err_nomem(e, id.n);
-    if (is_of(f, name)) {
-      ++*gone;
-      TRY(take_keys(f, line, e));
-    } else if (out.fp && (fwrite(line.p, 1, line.n, out.fp) != line.n || fputc('\n', out.fp) == EOF)) {
-      st = err_sys(e, STATUS_IO, "'%s': cannot write", path);
-      goto out;
-    }
-  }
-  if (out.fp && *gone) TRY(file_atomic_commit(&out, e));
+  struct rewriting w = { .f = f };
+  if (!f->o->dry) TRY(file_atomic_open(&w.out, path, e));
+  TRY(row_file_each(path, keep_or_forget, &w, e));
+  if (w.out.fp && w.gone) TRY(file_atomic_commit(&w.out, e));
 out:
-  file_atomic_abort(&out);
-  line_reader_free(lr);
-  arena_free(a);
-  if (fd >= 0) close(fd);
+  *gone = w.gone;
+  file_atomic_abort(&w.out);
   return st;
 }
 

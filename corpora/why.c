@@ -7,14 +7,12 @@
 #include "flow.h"
 #include "hash.h"
 #include "json.h"
-#include "line.h"
 #include "log.h"
 #include "record.h"
+#include "row_file.h"
 #include "shard.h"
 #include "stage.h"
-#include <fcntl.h>
 #include <stdarg.h>
-#include <unistd.h>
 
 enum { SHOWN = 2000 }; /* bytes of a prompt or an answer; --json shows all */
 
@@ -25,7 +23,7 @@ struct why_options {
 struct why {
   struct ctx *c;
   const struct why_options *o;
-  const char *id;
+  const char *id, *path; /* the row asked for; the file that is read now */
   struct arena *a;
   struct shard_reader *reader;
   const char *section;
@@ -86,7 +84,7 @@ static enum status put_members(struct why *w, struct span object, struct err *e)
   for (size_t i = 0; i < r.n_fields; i++) {
     char *name = arena_strndup(w->a, r.field[i].key.p, r.field[i].key.n);
     struct record inner;
-    if (!name) return err_nomem(e, r.field[i].key.n);
+    if (!name) TRY(err_nomem(e, r.field[i].key.n));
     if (span_type(r.field[i].value) != '{') {
       TRY(put(w, name, r.field[i].value, e));
       continue;
@@ -94,7 +92,7 @@ static enum status put_members(struct why *w, struct span object, struct err *e)
     TRY(record_split(r.field[i].value, w->a, &inner, e));
     for (size_t k = 0; k < inner.n_fields; k++) {
       char *full = arena_printf(w->a, "%s.%.*s", name, (int)inner.field[k].key.n, inner.field[k].key.p);
-      if (!full) return err_nomem(e, 0);
+      if (!full) TRY(err_nomem(e, 0));
       TRY(put(w, full, inner.field[k].value, e));
     }
   }
@@ -150,38 +148,22 @@ static int is_ancestor(struct span id, const char *row) {
   return id.n <= n && memcmp(id.p, row, id.n) == 0 && (id.n == n || row[id.n] == '#');
 }
 
-static enum status from_file(struct why *w, const char *path, struct err *e) {
+static enum status row_of_file(void *ctx, struct span line, struct span id, unsigned long long row, struct arena *a, struct err *e) {
   enum status st = STATUS_OK;
-  int fd = open(path, O_RDONLY | O_CLOEXEC), got = 1;
-  struct arena *a = arena_new(0);
-  struct line_reader *lr = fd < 0 ? NULL : line_reader_new(fd, path, LINE_MAX_DEFAULT);
-  if (fd < 0 || !a || !lr) {
-    st = fd < 0 ? err_sys(e, STATUS_IO, "'%s': cannot open", path) : err_nomem(e, 0);
-    goto out;
-  }
-  while (got) {
-    struct span line, id;
-    struct record r;
-    arena_reset(a);
-    TRY(line_next(lr, &line, &got, e));
-    if (!got) break;
-    st = record_split(line, a, &r, e);
-    if (st == STATUS_OK) st = record_id(&r, a, &id, e);
-    if (st != STATUS_OK) {
-      err_prefix(e, "'%s' row %llu", path, (unsigned long long)line_number(lr));
-      goto out;
-    }
-    if (!is_ancestor(id, w->id)) continue;
-    w->section = span_is(id, w->id) ? "row" : "parent";
-    w->found |= span_is(id, w->id);
-    TRY(put_text(w, "file", e, "%s, row %llu", path, (unsigned long long)line_number(lr)));
-    TRY(put_members(w, line, e));
-  }
+  struct why *w = ctx;
+  (void)a;
+  if (!is_ancestor(id, w->id)) return st;
+  w->section = span_is(id, w->id) ? "row" : "parent";
+  w->found |= span_is(id, w->id);
+  TRY(put_text(w, "file", e, "%s, row %llu", w->path, row));
+  st = put_members(w, line, e);
 out:
-  line_reader_free(lr);
-  arena_free(a);
-  if (fd >= 0) close(fd);
   return st;
+}
+
+static enum status from_file(struct why *w, const char *path, struct err *e) {
+  w->path = path;
+  return row_file_each(path, row_of_file, w, e);
 }
 
 /* ---- the journal ---- */
