@@ -38,7 +38,10 @@ static enum status open_inputs(struct training *t, struct err *e) {
   TRY(target_check_vocab("student", o->student, model_config(t->student), info, e));
   TRY(weights_identity(model_weights(t->student), t->student_id, e));
   weights_forget(model_weights(t->student)); /* else a whole copy of the weights stays resident beside the parameters */
-  int64_t max_tok = (int64_t)o->micro_tokens > info->context ? (int64_t)o->micro_tokens : info->context;
+  /* no forward pass has more than a step, nor more than there is */
+  uint64_t most = o->tokens_per_step + (uint64_t)info->context;
+  if (most > (uint64_t)info->n_tokens) most = (uint64_t)info->n_tokens;
+  int64_t micro = (int64_t)(o->micro_tokens < most ? o->micro_tokens : most), max_tok = micro > info->context ? micro : info->context;
   if (o->eval_shards != NULL) {
     TRY(shard_open(o->eval_shards, &t->held_out, e));
     TRY(target_check_vocab("student", o->student, model_config(t->student), shard_info(t->held_out), e));
@@ -54,7 +57,7 @@ static enum status open_inputs(struct training *t, struct err *e) {
   }
   struct trainer_options p = { .loss = t->loss, .params = { .temperature = o->temperature, .t2 = o->t2 },
                                .optim = { o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, o->clip },
-                               .micro_tokens = (int64_t)o->micro_tokens, .context = max_tok, .recompute = o->recompute,
+                               .micro_tokens = micro, .context = max_tok, .recompute = o->recompute,
                                .want_kl = mode != TARGET_NONE && mode != TARGET_SAMPLE };
   TRY(trainer_open(&t->trainer, t->student, &t->target, &p, e));
   TRY(feed_open(&t->feed, t->shards, (uint64_t)o->seed, e));
