@@ -47,7 +47,8 @@ enum status spool_new(uint64_t memory_bytes, struct spool **out, struct err *e) 
 
 void spool_free(struct spool *s) {
   if (!s) return;
-  for (size_t i = 0; i < s->n; i++) mem_free(s->block[i].p);
+  for (size_t i = 0; i < s->n; i++)
+    if (s->block[i].p) mem_block_free(s->block[i].p, s->block[i].cap);
   mem_free(s->block);
   mem_free(s->ahead);
   if (s->fd >= 0) close(s->fd);
@@ -86,7 +87,7 @@ static enum status spill(struct spool *s, struct err *e) {
     TRY(write_at(s->fd, b->p, b->n, b->at, e));
     s->in_memory -= b->cap;
     s->spilled += b->n;
-    mem_free(b->p);
+    mem_block_free(b->p, b->cap);
     b->p = NULL;
   }
 out:
@@ -102,7 +103,7 @@ static enum status add_block(struct spool *s, size_t n, struct err *e) {
     s->cap = cap;
   }
   struct block b = { 0, 0, n > SPOOL_BLOCK ? n : SPOOL_BLOCK, NULL };
-  b.p = mem_alloc(b.cap);
+  b.p = mem_block(b.cap);
   if (!b.p) return err_nomem(e, b.cap);
   /* the block before keeps its whole size, so that equal records lie at number * size */
   if (s->n) b.at = s->block[s->n - 1].at + s->block[s->n - 1].cap;

@@ -9,7 +9,7 @@
 #include "err.h"
 #include "mem.h"
 
-#define SPOOL_BLOCK ((size_t)1 << 18) /* records whose size divides this lie at number * size */
+#define SPOOL_BLOCK ((size_t)1 << 20) /* records whose size divides this lie at number * size */
 struct spool;
 MUST_USE enum status spool_new(uint64_t memory_bytes, struct spool **s, struct err *e);
 void spool_free(struct spool *s); /* accepts NULL */

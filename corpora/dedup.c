@@ -46,6 +46,7 @@ void dedup_free(struct dedup *d) {
   mem_free(d->big);
   mem_free(d->node);
   mem_free(d->cand);
+  mem_free(d->seen);
   mem_free(d);
 }
 
@@ -209,7 +210,7 @@ enum status dedup_compare(struct dedup *d, const uint64_t *sa, size_t n_a, uint3
   st = spool_view(d->shingles, x->shingle_at, n * sizeof *sa, &d->scratch[1], &p, e);
   if (st != STATUS_OK) return st;
   d->counts.compared++;
-  *jaccard = words_jaccard(sa, n_a, p, n);
+  *jaccard = words_jaccard_from(sa, n_a, p, n, t);
   return STATUS_OK;
 }
 

@@ -36,6 +36,8 @@ struct dedup {
   uint32_t n_node, cap_node;
   struct cand *cand;
   size_t n_cand, cap_cand;
+  uint32_t *seen; /* rows among the candidates */
+  size_t seen_slots;
   struct buf scratch[4];
   struct dedup_counts counts;
   /* results */

@@ -1,20 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The walk by rank: each row against the kept ones among its candidates. */
-#include <stdlib.h>
 #include <string.h>
 #include "dedup_impl.h"
 
+/* Rows stand in several groups at once: each counts once. seen: a table of rows, as large as needed, cleared per walk step. */
+static enum status grow_seen(struct dedup *d, struct err *e) {
+  size_t slots = d->seen_slots ? 2 * d->seen_slots : 256;
+  uint32_t *t = mem_calloc(slots, sizeof *t);
+  if (!t) return err_nomem(e, slots * sizeof *t);
+  mem_free(d->seen);
+  d->seen = t;
+  d->seen_slots = slots;
+  for (size_t i = 0; i < d->n_cand; i++) {
+    size_t k = d->cand[i].row * 0x9E3779B1u & (slots - 1);
+    while (t[k]) k = (k + 1) & (slots - 1);
+    t[k] = d->cand[i].row + 1;
+  }
+  return STATUS_OK;
+}
+
+static void clear_cands(struct dedup *d) {
+  if (d->n_cand > d->seen_slots / 16) memset(d->seen, 0, d->seen_slots * sizeof *d->seen);
+  else
+    for (size_t i = 0; i < d->n_cand; i++)
+      for (size_t k = d->cand[i].row * 0x9E3779B1u & (d->seen_slots - 1); d->seen[k]; k = (k + 1) & (d->seen_slots - 1)) d->seen[k] = 0;
+  d->n_cand = 0;
+}
+
 static enum status add_cand(struct dedup *d, uint32_t rank, uint32_t row, struct err *e) {
+  if (2 * (d->n_cand + 1) > d->seen_slots) {
+    enum status grown = grow_seen(d, e);
+    if (grown != STATUS_OK) return grown;
+  }
+  size_t k = row * 0x9E3779B1u & (d->seen_slots - 1);
+  for (; d->seen[k]; k = (k + 1) & (d->seen_slots - 1))
+    if (d->seen[k] == row + 1) return STATUS_OK;
+  d->seen[k] = row + 1;
   uint32_t cap = (uint32_t)d->cap_cand;
   enum status st = dedup_grow(&d->cand, &cap, d->n_cand + 1, sizeof *d->cand, e);
   d->cap_cand = cap;
   if (st == STATUS_OK) d->cand[d->n_cand++] = (struct cand){ rank, row };
   return st;
-}
-
-static int by_rank(const void *x, const void *y) {
-  const struct cand *a = x, *b = y;
-  return (a->rank > b->rank) - (a->rank < b->rank);
 }
 
 static int kept(const struct dedup *d, uint32_t row) { return (d->state[row] & STATE_VERDICT) == DEDUP_KEPT; }
@@ -31,19 +57,18 @@ static enum status compare_all(struct dedup *d, uint32_t row, struct verdict *v,
   const uint64_t *s = NULL;
   size_t n = 0;
   double near = -1, leak = -1;
-  uint32_t near_row = 0, leak_row = 0;
-  if (d->n_cand > 1) qsort(d->cand, d->n_cand, sizeof *d->cand, by_rank);
+  uint32_t near_row = 0, leak_row = 0, near_rank = 0, leak_rank = 0;
   for (size_t i = 0; i < d->n_cand; i++) {
     const struct cand *c = &d->cand[i];
     double j;
-    if ((i > 0 && c->rank == c[-1].rank) || !kept(d, c->row)) continue;
+    if (!kept(d, c->row)) continue;
     int other = d->s.leak > 0 && d->side[c->row] != d->side[row] && d->side[c->row] != DEDUP_SIDE_NONE && d->side[row] != DEDUP_SIDE_NONE;
     double t = other ? (d->s.near > 0 && d->s.near < d->s.leak ? d->s.near : d->s.leak) : d->s.near;
     if (t <= 0) continue;
     if (!s) TRY(dedup_shingles(d, row, &d->scratch[0], &s, &n, e));
     TRY(dedup_compare(d, s, n, c->row, t, &j, e));
-    if (d->s.near > 0 && j >= d->s.near && j > near) near = j, near_row = c->row;
-    if (other && j >= d->s.leak && j > leak) leak = j, leak_row = c->row;
+    if (d->s.near > 0 && j >= d->s.near && (j > near || (j == near && c->rank < near_rank))) near = j, near_row = c->row, near_rank = c->rank;
+    if (other && j >= d->s.leak && (j > leak || (j == leak && c->rank < leak_rank))) leak = j, leak_row = c->row, leak_rank = c->rank;
   }
   if (near >= 0) *v = (struct verdict){ DEDUP_NEAR, near, near_row };
   else if (leak >= 0) *v = (struct verdict){ DEDUP_LEAK, leak, leak_row };
@@ -89,7 +114,7 @@ enum status dedup_decide_walk(struct dedup *d, dedup_see see, void *ctx, struct 
     uint32_t row = sorter_get32(order + m - 4);
     int preset = (d->state[row] & STATE_PRESET) != 0;
     if (preset) v.v = (enum dedup_verdict)(d->state[row] & STATE_VERDICT);
-    d->n_cand = 0;
+    clear_cands(d);
     for (; got && sorter_get32(p) == rank; ) {
       uint32_t a = sorter_get32(p + 5), b = sorter_get32(p + 9);
       if (p[4] == TYPE_EXACT && !preset && kept(d, b)) v = (struct verdict){ DEDUP_EXACT, 1, b };

@@ -176,8 +176,10 @@ static enum status scan(const void *state, const struct curate_options *o, struc
   struct span run = { "", 0 };
   for (size_t k = 0; k < s->n_lengths; k++) {
     size_t n = s->length[k];
+    if (n > w->n) continue;
+    struct words_roll roll = words_roll_start(w, n);
     for (size_t i = 0; i + n <= w->n; i++) {
-      uint64_t key = words_gram(w, i, n);
+      uint64_t key = words_roll(&roll, w, i, n);
       if (key == 0) key = 1;
       if (!(s->bloom[key >> 47] >> (key >> 44 & 7) & 1)) continue;
       const struct gram *g = &s->gram[slot_of(s, key)];

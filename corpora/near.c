@@ -2,7 +2,26 @@
  * Signatures by the fastest loop the processor has, and the choice of bands. */
 #include "near.h"
 #include <math.h>
+#include <pthread.h>
 #include "near_loop.h"
+#include "rng.h"
+
+static struct near_factors factors;
+static pthread_once_t drawn = PTHREAD_ONCE_INIT;
+
+static void draw(void) {
+  for (int i = 0; i < NEAR_HASHES; i++) {
+    uint32_t r[4];
+    rng_philox(0x6E656172, 1, (uint64_t)i, r);
+    factors.a[i] = r[0] | 1;
+    factors.b[i] = r[1];
+  }
+}
+
+const struct near_factors *near_factors(void) {
+  pthread_once(&drawn, draw);
+  return &factors;
+}
 
 void near_minima_generic(const uint64_t *shingle, size_t n, uint32_t sig[NEAR_HASHES]) { near_loop(shingle, n, sig); }
 

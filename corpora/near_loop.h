@@ -4,18 +4,17 @@
 #ifndef CORPORA_NEAR_LOOP_H
 #define CORPORA_NEAR_LOOP_H
 #include <stdint.h>
+#include <string.h>
 #include "near.h"
-#include "rng.h"
+
+struct near_factors { uint32_t a[NEAR_HASHES], b[NEAR_HASHES]; };
+const struct near_factors *near_factors(void); /* near.c: drawn once */
 
 static inline void near_loop(const uint64_t *shingle, size_t n, uint32_t sig[NEAR_HASHES]) {
   uint32_t a[NEAR_HASHES], b[NEAR_HASHES], best[NEAR_HASHES];
-  for (int i = 0; i < NEAR_HASHES; i++) {
-    uint32_t r[4];
-    rng_philox(0x6E656172, 1, (uint64_t)i, r);
-    a[i] = r[0] | 1;
-    b[i] = r[1];
-    best[i] = UINT32_MAX;
-  }
+  memcpy(a, near_factors()->a, sizeof a);
+  memcpy(b, near_factors()->b, sizeof b);
+  for (int i = 0; i < NEAR_HASHES; i++) best[i] = UINT32_MAX;
   for (size_t k = 0; k < n; k++) {
     uint32_t x = (uint32_t)(shingle[k] >> 32), y = (uint32_t)shingle[k];
     for (int i = 0; i < NEAR_HASHES; i++) {

@@ -5,7 +5,7 @@
 #include "file.h"
 #include "near.h"
 
-enum { HEAD_BYTES = 40, BLOCK_HEAD_BYTES = 32, FOOT_BYTES = 40, ROW_BYTES = 72, BLOCK_AIM = 1 << 20 };
+enum { SIGNATURE_VERSION = 2, HEAD_BYTES = 40, BLOCK_HEAD_BYTES = 32, FOOT_BYTES = 40, ROW_BYTES = 72, BLOCK_AIM = 1 << 20 };
 static const char magic[8] = { 'R', 'E', 'T', 'O', 'R', 'T', 'S', 'G' }, end_magic[8] = { 'R', 'E', 'T', 'O', 'R', 'T', 'S', 'E' };
 
 static void put32(unsigned char *p, uint32_t v) { for (int i = 0; i < 4; i++) p[i] = (unsigned char)(v >> 8 * i); }
@@ -43,7 +43,7 @@ enum status signature_create(const char *path, double near, struct signature_wri
   if (!w) return err_nomem(e, sizeof *w);
   TRY(file_atomic_open(&w->file, path, e));
   memcpy(h, magic, 8);
-  put32(h + 8, 1);
+  put32(h + 8, SIGNATURE_VERSION);
   put32(h + 12, NEAR_WORDS);
   put_double(h + 16, near);
   put64(h + 32, xxh3(h, 32));
@@ -158,7 +158,10 @@ enum status signature_from_memory(const char *name, struct span file, struct sig
   if (r->bytes < HEAD_BYTES + FOOT_BYTES || memcmp(r->p, magic, 8) != 0)
     return err_set(e, STATUS_DATA, "'%s': no signature file (it does not begin with RETORTSG); 'retort curate --signatures-out' makes one", name);
   if (xxh3(r->p, 32) != get64(r->p + 32)) return damaged(r, 0, "the head does not match its checksum", e);
-  if (get32(r->p + 8) != 1) return err_set(e, STATUS_DATA, "'%s': version %u, expected 1; a newer retort wrote it", name, get32(r->p + 8));
+  uint32_t version = get32(r->p + 8);
+  if (version < SIGNATURE_VERSION)
+    return err_set(e, STATUS_DATA, "'%s': version %u, expected %d; its words were hashed another way: make it again with --signatures-out", name, version, SIGNATURE_VERSION);
+  if (version != SIGNATURE_VERSION) return err_set(e, STATUS_DATA, "'%s': version %u, expected %d; a newer retort wrote it", name, version, SIGNATURE_VERSION);
   if (get32(r->p + 12) != NEAR_WORDS) return err_set(e, STATUS_DATA, "'%s': made from word %u-grams, expected %d", name, get32(r->p + 12), NEAR_WORDS);
   r->near = get_double(r->p + 16);
   const unsigned char *f = r->p + r->bytes - FOOT_BYTES;

@@ -34,6 +34,8 @@ head -c 5000 all.sig >cut.sig
 [ $? = 6 ] || no "a cut file: exit, $(cat err)"
 "$RETORT" curate -q "${q[@]}" --against-signatures new <new >out 2>err
 [ $? = 1 ] && grep -q 'no signature file' err || no "another file: $(cat err)"
+"$RETORT" curate -q "${q[@]}" --against-signatures "$RETORT_SOURCE/tests/fuzz/seeds/fuzz_signature/version1" <new >out 2>err
+[ $? = 1 ] && grep -q 'version 1, expected 2.*make it again' err || no "an old file: $(cat err)"
 for wrong in "--merge --signatures-out x.sig" "--merge part.aa.sig" "--signatures-out x.sig --arrival" "--merge --split id --signatures-out x.sig part.aa.sig"; do
   "$RETORT" curate $wrong </dev/null >out 2>err
   [ $? = 2 ] || no "$wrong: exit $?"
