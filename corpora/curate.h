@@ -17,6 +17,8 @@
 struct curate_options {
   int64_t min_chars, max_chars, min_words, max_words;
   int refusals, repetition, exact, arrival, leak, merge;
+  int64_t repetition_min_words;
+  double dup_line, dup_para, dup_line_chars, dup_para_chars, top_2, top_3, top_4, dup_5, dup_6, dup_7, dup_8, dup_9, dup_10;
   double near, split_near, split_fraction, valid_fraction;
   struct opt_list against, against_signatures;
   int64_t against_n, split_seed;

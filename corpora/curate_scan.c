@@ -91,13 +91,13 @@ enum status curate_scan_row(const struct curate_options *o, const struct split_s
   TRY(priority_of(o, r, e));
   TRY(split_found(r, e));
   if (o->split) TRY(curate_split_group(split, r, e));
+  if (sets) TRY(sets_of(r, e)); /* before the filters: they tell "repetition" what does not repeat */
   for (size_t f = 0; filter_table[f]; f++) {
     const struct filter *x = filter_table[f];
     if (!x->enabled(o)) continue;
     TRY(x->scan(state[f], o, r, e));
     if (r->v.reason) goto out;
   }
-  if (sets) TRY(sets_of(r, e));
 out:
   return st;
 }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Filter "repetition", after Gopher (Rae et al. 2021, table A1): the share of a text's bytes in its most frequent 2-, 3- and
- * 4-gram (0.20, 0.18, 0.16), and the share of lines and of bytes in lines that stood there before (0.30, 0.20). Texts below
- * 50 words are left alone, as in the paper. */
+ * Filter "repetition": Gopher's repetition rules (Rae et al. 2021, table A1) under the names and by the definitions of datatrove:
+ * shares of paragraphs and lines that stood there before (in number and in characters), of the most frequent 2-, 3- and 4-gram,
+ * and of 5- to 10-grams that stood there before. Words are those of words.h. Expected values: tests/golden/data/curate/gopher.json.
+ * A gram of n words is at most as frequent as its pairs or as a bucket of a small table, and nothing repeats when no 5-gram
+ * does, so most texts are decided without counting exactly. */
 #include "curate.h"
 #include "hash.h"
-
-#define MIN_WORDS 50
-static const struct { int n; double most; const char *reason; } tops[] = {
-  { 2, 0.20, "repeated_2gram" }, { 3, 0.18, "repeated_3gram" }, { 4, 0.16, "repeated_4gram" } };
 
 static int enabled(const struct curate_options *o) { return o->repetition; }
 
@@ -15,73 +13,169 @@ struct cell {
   uint64_t key;
   uint32_t count, at;
 };
+struct table {
+  struct cell *cell;
+  size_t slots; /* a power of two, more than twice the keys */
+};
 
-/* Counts `key` in an open table of `slots` (power of two, larger than the number of keys). */
-static struct cell *bump(struct cell *t, size_t slots, uint64_t key, uint32_t at) {
+static struct cell *bump(struct table *t, uint64_t key, size_t at) {
   if (key == 0) key = 1;
-  size_t i = key & (slots - 1);
-  while (t[i].key && t[i].key != key) i = (i + 1) & (slots - 1);
-  if (!t[i].key) t[i].key = key, t[i].at = at;
-  t[i].count++;
-  return &t[i];
+  size_t i = key & (t->slots - 1);
+  while (t->cell[i].key && t->cell[i].key != key) i = (i + 1) & (t->slots - 1);
+  if (!t->cell[i].key) t->cell[i].key = key, t->cell[i].at = (uint32_t)at;
+  t->cell[i].count++;
+  return &t->cell[i];
+}
+static void clear(struct table *t, size_t keys) {
+  for (t->slots = 64; t->slots < 2 * keys + 2;) t->slots *= 2;
+  memset(t->cell, 0, t->slots * sizeof *t->cell);
 }
 
-static enum status grams(struct row *r, struct cell *t, size_t slots, struct err *e) {
-  const struct words *w = &r->words;
-  for (size_t k = 0; k < sizeof tops / sizeof *tops; k++) {
-    size_t n = (size_t)tops[k].n;
-    const struct cell *best = NULL;
-    size_t most = 0;
-    memset(t, 0, slots * sizeof *t);
-    for (size_t i = 0; i + n <= w->n; i++) {
-      const struct cell *c = bump(t, slots, words_gram(w, i, n), (uint32_t)i);
-      size_t bytes = (size_t)(w->end[c->at + n - 1] - w->start[c->at]) * c->count;
-      if (c->count > 1 && bytes > most) most = bytes, best = c;
+static size_t chars_of(const char *p, size_t n) {
+  size_t c = 0;
+  for (size_t i = 0; i < n; i++) c += ((unsigned char)p[i] & 0xC0) != 0x80;
+  return c;
+}
+static size_t word_chars(const struct row *r, size_t i, int ascii) {
+  size_t n = r->words.end[i] - r->words.start[i];
+  return ascii ? n : chars_of(r->text.p + r->words.start[i], n);
+}
+static struct span gram_text(const struct row *r, size_t at, size_t n) {
+  return (struct span){ r->text.p + r->words.start[at], r->words.end[at + n - 1] - r->words.start[at] };
+}
+
+/* Pieces between runs of at least `newlines` newlines. */
+static enum status pieces(struct row *r, struct span s, size_t newlines, size_t chars, double most, double most_chars, const char *name, const char *name_chars, struct table *t, struct err *e) {
+  size_t n = 0, again = 0, again_chars = 0, at = 0;
+  struct span first = { "", 0 };
+  const struct span none = { "", 0 };
+  if (most <= 0 && most_chars <= 0) return STATUS_OK;
+  size_t count = 1;
+  for (const char *p = s.p, *end = s.p + s.n; p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++) count++;
+  if (count == 1) return STATUS_OK; /* one piece */
+  if (count * 2 + 2 > t->slots) { /* the table was made for the words: texts of newlines only have more pieces */
+    for (t->slots = 64; t->slots < 2 * count + 2;) t->slots *= 2;
+    t->cell = arena_alloc(r->a, t->slots * sizeof *t->cell);
+    if (!t->cell) return err_nomem(e, t->slots * sizeof *t->cell);
+  }
+  clear(t, count);
+  for (;;) {
+    size_t end = at, run = 0;
+    for (;;) { /* to the next run that parts */
+      const char *nl = memchr(s.p + end, '\n', s.n - end);
+      end = nl ? (size_t)(nl - s.p) : s.n;
+      for (run = 0; end + run < s.n && s.p[end + run] == '\n'; run++) {}
+      if (run >= newlines || end == s.n) break;
+      end += run;
     }
-    double share = (double)most / (double)(r->text.n ? r->text.n : 1);
-    if (!best || share <= tops[k].most) continue;
-    struct span words = { r->text.p + w->start[best->at], w->end[best->at + n - 1] - w->start[best->at] };
-    return curate_drop(r, tops[k].reason, share, words, (struct span){ "", 0 }, e);
+    n++;
+    if (bump(t, xxh3_seed(s.p + at, end - at, 1), 0)->count > 1) {
+      if (!again && end > at) first = (struct span){ s.p + at, end - at };
+      again++;
+      again_chars += chars_of(s.p + at, end - at);
+    }
+    if (end == s.n) break;
+    at = end + run;
+    if (newlines > 1 && at == s.n) break; /* stripped text does not end so */
+  }
+  double share = (double)again / (double)n, share_chars = (double)again_chars / (double)chars;
+  if (most > 0 && share > most) return curate_drop(r, name, share, first, none, e);
+  if (most_chars > 0 && share_chars > most_chars) return curate_drop(r, name_chars, share_chars, first, none, e);
+  return STATUS_OK;
+}
+
+/* No gram of n words is more frequent than the fullest of these buckets. */
+static size_t bucket_bound(const struct words *w, size_t n) {
+  uint32_t bucket[2048] = { 0 }, most = 0;
+  struct words_roll roll = words_roll_start(w, n);
+  for (size_t i = 0; i + n <= w->n; i++) {
+    uint32_t c = ++bucket[words_roll(&roll, w, i, n) & 2047];
+    most = c > most ? c : most;
+  }
+  return most;
+}
+
+static enum status top_grams(struct row *r, const struct curate_options *o, size_t chars, int ascii, struct table *t, struct err *e) {
+  const double most[] = { o->top_2, o->top_3, o->top_4 };
+  static const char *const names[] = { "top_2_gram", "top_3_gram", "top_4_gram" };
+  const struct words *w = &r->words;
+  size_t bound = w->n;
+  for (size_t k = 0; k < 3; k++) {
+    size_t n = k + 2, longest = 0, length = 0;
+    if (most[k] <= 0 || w->n < n) continue;
+    for (size_t i = 0; i + n <= w->n; i++)
+      if (w->end[i + n - 1] - w->start[i] > longest) longest = w->end[i + n - 1] - w->start[i];
+    if ((double)bound * (double)longest <= most[k] * (double)chars) continue; /* cannot be reached */
+    size_t bucket = bucket_bound(w, n);
+    if (bucket < bound) bound = bucket;
+    if ((double)bound * (double)longest <= most[k] * (double)chars) continue;
+    struct cell best = { 0, 0, UINT32_MAX };
+    struct words_roll roll = words_roll_start(w, n);
+    clear(t, w->n);
+    for (size_t i = 0; i + n <= w->n; i++) {
+      const struct cell *c = bump(t, words_roll(&roll, w, i, n), i);
+      if (c->count > best.count || (c->count == best.count && c->at < best.at)) best = *c;
+    }
+    if (best.count < bound) bound = best.count;
+    for (size_t i = 0; i < n; i++) length += word_chars(r, best.at + i, ascii) + (i > 0);
+    double share = (double)(length * best.count) / (double)chars;
+    if (share > most[k]) return curate_drop(r, names[k], share, gram_text(r, best.at, n), (struct span){ "", 0 }, e);
   }
   return STATUS_OK;
 }
 
-static enum status lines(struct row *r, struct cell *t, size_t slots, struct err *e) {
-  size_t n = 0, again = 0, again_bytes = 0, at = 0;
-  struct span first = { "", 0 };
-  memset(t, 0, slots * sizeof *t);
-  while (at < r->text.n) {
-    const char *nl = memchr(r->text.p + at, '\n', r->text.n - at);
-    size_t end = nl ? (size_t)(nl - r->text.p) : r->text.n, l = at, m = end;
-    while (l < m && (unsigned char)r->text.p[l] <= ' ') l++;
-    while (m > l && (unsigned char)r->text.p[m - 1] <= ' ') m--;
-    if (m > l) {
-      n++;
-      if (n > slots / 2) break; /* more lines than words: only signs; the n-grams have spoken */
-      if (bump(t, slots, xxh3(r->text.p + l, m - l), 0)->count > 1) {
-        if (!again) first = (struct span){ r->text.p + l, m - l };
-        again++;
-        again_bytes += m - l;
+static enum status repeated_grams(struct row *r, const struct curate_options *o, size_t chars, int ascii, struct table *t, struct err *e) {
+  const double most[] = { o->dup_5, o->dup_6, o->dup_7, o->dup_8, o->dup_9, o->dup_10 };
+  static const char *const names[] = { "duplicated_5_n_grams", "duplicated_6_n_grams", "duplicated_7_n_grams", "duplicated_8_n_grams", "duplicated_9_n_grams", "duplicated_10_n_grams" };
+  const struct words *w = &r->words;
+  size_t repeats = w->n, longest = 0; /* places of 5-grams that stood there before */
+  if (r->shingle && w->n >= 5) repeats = w->n - 4 - r->n_shingle;
+  if (repeats == 0) return STATUS_OK;
+  for (size_t i = 0; i < w->n; i++)
+    if (w->end[i] - w->start[i] > longest) longest = w->end[i] - w->start[i];
+  uint64_t *gram = NULL;
+  for (size_t k = 0; k < 6; k++) {
+    size_t n = k + 5, again = 0, first = 0;
+    if (most[k] <= 0 || w->n < n) continue;
+    if ((double)(repeats / (n - 4) * n * longest) <= most[k] * (double)chars) continue; /* each one holds n - 4 repeated 5-grams */
+    if (!gram && !(gram = arena_alloc(r->a, w->n * sizeof *gram))) return err_nomem(e, w->n * sizeof *gram);
+    struct words_roll roll = words_roll_start(w, n);
+    for (size_t i = 0; i + n <= w->n; i++) gram[i] = words_roll(&roll, w, i, n);
+    clear(t, w->n);
+    for (size_t i = 0; i + n <= w->n;) {
+      if (bump(t, gram[i], i)->count == 1) {
+        i++;
+        continue;
       }
+      if (!again) first = i;
+      for (size_t m = 0; m < n; m++) again += word_chars(r, i + m, ascii);
+      i += n;
     }
-    at = end + 1;
+    if (again == 0) return STATUS_OK; /* longer grams do not repeat either */
+    double share = (double)again / (double)chars;
+    if (share > most[k]) return curate_drop(r, names[k], share, gram_text(r, first, n), (struct span){ "", 0 }, e);
   }
-  double share = n ? (double)again / (double)n : 0, bytes = (double)again_bytes / (double)(r->text.n ? r->text.n : 1);
-  if (share > 0.30) return curate_drop(r, "repeated_lines", share, first, (struct span){ "", 0 }, e);
-  if (bytes > 0.20) return curate_drop(r, "repeated_line_bytes", bytes, first, (struct span){ "", 0 }, e);
   return STATUS_OK;
 }
 
 static enum status scan(const void *state, const struct curate_options *o, struct row *r, struct err *e) {
   (void)state;
-  (void)o;
-  if (r->words.n < MIN_WORDS) return STATUS_OK;
-  size_t slots = 256;
-  while (slots < 2 * r->words.n) slots *= 2;
-  struct cell *t = arena_alloc(r->a, slots * sizeof *t);
-  if (!t) return err_nomem(e, slots * sizeof *t);
-  enum status st = lines(r, t, slots, e);
-  return st == STATUS_OK && !r->v.reason ? grams(r, t, slots, e) : st;
+  enum status st = STATUS_OK;
+  if ((int64_t)r->words.n < o->repetition_min_words || r->text.n == 0) return STATUS_OK;
+  size_t chars = chars_of(r->text.p, r->text.n);
+  int ascii = chars == r->text.n;
+  struct table t = { NULL, 64 };
+  while (t.slots < 2 * r->words.n + 2) t.slots *= 2;
+  t.cell = arena_alloc(r->a, t.slots * sizeof *t.cell);
+  if (!t.cell) return err_nomem(e, t.slots * sizeof *t.cell);
+  struct span stripped = r->text;
+  while (stripped.n && (unsigned char)stripped.p[0] <= ' ') stripped.p++, stripped.n--;
+  while (stripped.n && (unsigned char)stripped.p[stripped.n - 1] <= ' ') stripped.n--;
+  st = pieces(r, stripped, 2, chars, o->dup_para, o->dup_para_chars, "dup_para_frac", "dup_para_char_frac", &t, e);
+  if (st == STATUS_OK && !r->v.reason) st = pieces(r, r->text, 1, chars, o->dup_line, o->dup_line_chars, "dup_line_frac", "dup_line_char_frac", &t, e);
+  if (st == STATUS_OK && !r->v.reason) st = top_grams(r, o, chars, ascii, &t, e);
+  if (st == STATUS_OK && !r->v.reason) st = repeated_grams(r, o, chars, ascii, &t, e);
+  return st;
 }
 
-const struct filter filter_repetition = { "repetition", "repeated n-grams and lines by Gopher's shares", enabled, NULL, scan, NULL };
+const struct filter filter_repetition = { "repetition", "repeated lines, paragraphs and n-grams by Gopher's shares", enabled, NULL, scan, NULL };
