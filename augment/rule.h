@@ -7,27 +7,20 @@
 #define AUGMENT_RULE_H
 #include "json.h"
 #include "mem.h"
+#include "record.h"
 #include "rng.h"
 #include "span.h"
 
-/* Who speaks in a text; a rule's `on` is a list of these. OTHER: any other string of the row (meta, passages...). */
-enum { ON_TEXT = 1, ON_SYSTEM = 2, ON_USER = 4, ON_ASSISTANT = 8, ON_OTHER = 16, ON_ALL = 31 };
-struct rule_text {
-  struct span raw;  /* the JSON string in the line, with its quotes */
-  struct span text; /* decoded; rules replace it by arena memory */
-  unsigned who;
-  int changed;
-};
-struct rule_matcher; /* of one worker, rule_match.h */
+struct regex_matcher; /* of one worker, regex.h */
 struct rule_row {
   struct arena *a;
-  struct rule_text *text;
-  size_t n, cap;
+  struct record_string *text; /* record_strings */
+  size_t n;
   struct span id;
   unsigned on;           /* of the rule in hand */
   struct rng rng;        /* of this row, copy and rule */
   int64_t copy;          /* from 1; 0 = the row itself is changed */
-  struct rule_matcher *m;
+  struct regex_matcher *m;
 };
 struct rule_class {
   const char *name, *about;
@@ -64,10 +57,6 @@ struct rules {
 };
 MUST_USE enum status rules_open(const char *path, struct rules **r, struct err *e);
 void rules_close(struct rules *r);
-/* rules_text.c: all strings of a row that rules may see, in the order of their bytes (so not id, task, teacher, roles...). */
-MUST_USE enum status rules_collect(const struct record *r, struct arena *a, struct rule_row *row, struct err *e);
-/* The line with the changed texts in place. */
-MUST_USE enum status rules_splice(struct span line, const struct rule_row *row, struct buf *out, struct err *e);
 /* rules_run.c: the stage's work. */
 struct ctx;
 MUST_USE enum status rules_run(struct ctx *c, const char *path, int64_t seed, struct err *e);

@@ -56,4 +56,4 @@ static enum status apply(void *state, struct rule_row *r, struct err *e) {
   return rng_uniform(&r->rng) < s->chance ? noise_apply(state, r, whole_step, e) : STATUS_OK;
 }
 
-const struct rule_class rule_casing = { "casing", "letter case of words or of whole texts", ON_TEXT | ON_USER, 0, open, NULL, NULL, apply };
+const struct rule_class rule_casing = { "casing", "letter case of words or of whole texts", RECORD_TEXT | RECORD_USER, 0, open, NULL, NULL, apply };

@@ -86,7 +86,7 @@ static enum status move(const struct dates *s, struct rule_row *r, struct span t
   enum status st = STATUS_OK;
   size_t at = 0;
   for (int found = 1;;) {
-    TRY(rule_find(r->m, s->code, pattern, t, at, &found, e));
+    TRY(regex_find(r->m, s->code, pattern, t, at, &found, e));
     if (!found) break;
     const PCRE2_SIZE *ov = pcre2_get_ovector_pointer(r->m->data);
     int count = (int)pcre2_get_ovector_count(r->m->data), f = 0, form[5];
@@ -139,7 +139,7 @@ static enum status open(const struct json *args, const char *dir, struct arena *
   const char *slash = json_cstr(json_get(args, "slash"), NULL);
   if (slash && strcmp(slash, "mdy") != 0 && strcmp(slash, "dmy") != 0) return err_set(e, STATUS_USAGE, "rule 'dates': slash: found '%s', expected mdy or dmy", slash);
   s->slash = slash ? slash[0] : 0;
-  st = rule_compile("dates", (struct span){ pattern, sizeof pattern - 1 }, 0, &s->code, e);
+  st = regex_compile("dates", (struct span){ pattern, sizeof pattern - 1 }, 0, &s->code, e);
 out:
   return st;
 }
@@ -149,4 +149,4 @@ static void close(void *state) {
   if (s) pcre2_code_free(s->code);
 }
 
-const struct rule_class rule_dates = { "dates", "all dates of a row moved by the same days, question and answer in step", ON_TEXT | ON_USER | ON_ASSISTANT, 0, open, close, NULL, apply };
+const struct rule_class rule_dates = { "dates", "all dates of a row moved by the same days, question and answer in step", RECORD_TEXT | RECORD_USER | RECORD_ASSISTANT, 0, open, close, NULL, apply };

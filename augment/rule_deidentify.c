@@ -326,4 +326,4 @@ out:
   return st;
 }
 
-const struct rule_class rule_deidentify = { "deidentify", "personal data become placeholders, the same for the same person", ON_ALL, 1, open, close, save, apply };
+const struct rule_class rule_deidentify = { "deidentify", "personal data become placeholders, the same for the same person", RECORD_ALL, 1, open, close, save, apply };

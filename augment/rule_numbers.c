@@ -63,7 +63,7 @@ static enum status find_all(const struct numbers *s, struct rule_row *r, struct 
     struct span t = r->text[i].text;
     int found = 1;
     for (size_t at = 0; rule_wants(r, i) && found;) {
-      enum status st = rule_find(r->m, s->code, pattern, t, at, &found, e);
+      enum status st = regex_find(r->m, s->code, pattern, t, at, &found, e);
       if (st != STATUS_OK) return st;
       if (!found) break;
       const PCRE2_SIZE *ov = pcre2_get_ovector_pointer(r->m->data);
@@ -81,8 +81,8 @@ static enum status find_all(const struct numbers *s, struct rule_row *r, struct 
         if (*n == 4096) return err_set(e, STATUS_LIMIT, "more than 4096 numbers in a row");
         (*list)[(*n)++] = (struct number){ .old = one };
       }
-      (*list)[k].known |= r->text[i].who != ON_ASSISTANT;
-      (*list)[k].in_answer |= r->text[i].who == ON_ASSISTANT;
+      (*list)[k].known |= r->text[i].who != RECORD_ASSISTANT;
+      (*list)[k].in_answer |= r->text[i].who == RECORD_ASSISTANT;
     }
   }
   return STATUS_OK;
@@ -113,7 +113,7 @@ static enum status rewrite(const struct numbers *s, struct rule_row *r, const st
     if (!rule_wants(r, i)) continue;
     buf_clear(&b);
     while (found) {
-      TRY(rule_find(r->m, s->code, pattern, t, at, &found, e));
+      TRY(regex_find(r->m, s->code, pattern, t, at, &found, e));
       if (!found) break;
       const PCRE2_SIZE *ov = pcre2_get_ovector_pointer(r->m->data);
       size_t k = 0;
@@ -158,7 +158,7 @@ static enum status open(const struct json *args, const char *dir, struct arena *
   if (json_type(args) == JSON_OBJECT) TRY(rule_check_keys("numbers", args, keys, 2, e));
   TRY(rule_chance("numbers", args, "spread", 0.2, &s->spread, e));
   s->from = json_num(json_get(args, "from"), 10);
-  st = rule_compile("numbers", (struct span){ pattern, sizeof pattern - 1 }, 0, &s->code, e);
+  st = regex_compile("numbers", (struct span){ pattern, sizeof pattern - 1 }, 0, &s->code, e);
 out:
   return st;
 }
@@ -168,4 +168,4 @@ static void close(void *state) {
   if (s) pcre2_code_free(s->code);
 }
 
-const struct rule_class rule_numbers = { "numbers", "all numbers of a row times one factor, question and answer in step", ON_TEXT | ON_USER | ON_ASSISTANT, 0, open, close, NULL, apply };
+const struct rule_class rule_numbers = { "numbers", "all numbers of a row times one factor, question and answer in step", RECORD_TEXT | RECORD_USER | RECORD_ASSISTANT, 0, open, close, NULL, apply };

@@ -33,4 +33,4 @@ static enum status open(const struct json *args, const char *dir, struct arena *
 
 static enum status apply(void *state, struct rule_row *r, struct err *e) { return noise_apply(state, r, step, e); }
 
-const struct rule_class rule_ocr = { "ocr", "confusions of text recognition, a chance a place", ON_TEXT | ON_USER, 0, open, NULL, NULL, apply };
+const struct rule_class rule_ocr = { "ocr", "confusions of text recognition, a chance a place", RECORD_TEXT | RECORD_USER, 0, open, NULL, NULL, apply };

@@ -187,4 +187,4 @@ out:
   return st;
 }
 
-const struct rule_class rule_slots = { "slots", "{{column}} filled from a row of a table", ON_ALL, 0, open, NULL, NULL, apply };
+const struct rule_class rule_slots = { "slots", "{{column}} filled from a row of a table", RECORD_ALL, 0, open, NULL, NULL, apply };

@@ -75,7 +75,7 @@ static enum status open(const struct json *args, const char *dir, struct arena *
   s->pattern = json_cstr(json_get(args, "pattern"), NULL);
   if (!s->pattern) return err_set(e, STATUS_USAGE, "rule 'substitute': the pattern holds a NUL");
   TRY(rule_chance("substitute", args, "chance", 1, &s->chance, e));
-  TRY(rule_compile("substitute", json_str(json_get(args, "pattern")), json_bool(json_get(args, "ignore_case"), 0) ? PCRE2_CASELESS : 0, &s->code, e));
+  TRY(regex_compile("substitute", json_str(json_get(args, "pattern")), json_bool(json_get(args, "ignore_case"), 0) ? PCRE2_CASELESS : 0, &s->code, e));
   s->n_with = json_type(with) == JSON_ARRAY ? json_size(with) : 1;
   s->with = arena_calloc(a, s->n_with + 1, sizeof *s->with);
   if (!s->with) return err_nomem(e, s->n_with);
@@ -120,7 +120,7 @@ static enum status replace(struct substitute *s, struct rule_row *r, struct span
   int found = 0;
   *changed = 0;
   while (from <= text.n) {
-    TRY(rule_find(r->m, s->code, s->pattern, text, from, &found, e));
+    TRY(regex_find(r->m, s->code, s->pattern, text, from, &found, e));
     if (!found) break;
     PCRE2_SIZE *ov = pcre2_get_ovector_pointer(r->m->data), b = ov[0], z = ov[1];
     if (b > z || b < at) break; /* \K can turn a match around */
@@ -156,4 +156,4 @@ out:
   return st;
 }
 
-const struct rule_class rule_substitute = { "substitute", "a pattern and what takes its place", ON_TEXT | ON_SYSTEM | ON_USER | ON_ASSISTANT, 0, open, close, NULL, apply };
+const struct rule_class rule_substitute = { "substitute", "a pattern and what takes its place", RECORD_TEXT | RECORD_SYSTEM | RECORD_USER | RECORD_ASSISTANT, 0, open, close, NULL, apply };

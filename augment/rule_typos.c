@@ -43,4 +43,4 @@ static enum status open(const struct json *args, const char *dir, struct arena *
 
 static enum status apply(void *state, struct rule_row *r, struct err *e) { return noise_apply(state, r, step, e); }
 
-const struct rule_class rule_typos = { "typos", "slips on the keyboard, a chance a letter", ON_TEXT | ON_USER, 0, open, NULL, NULL, apply };
+const struct rule_class rule_typos = { "typos", "slips on the keyboard, a chance a letter", RECORD_TEXT | RECORD_USER, 0, open, NULL, NULL, apply };

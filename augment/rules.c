@@ -66,7 +66,7 @@ enum status rule_chance(const char *rule, const struct json *args, const char *k
 }
 
 static const struct { const char *name; unsigned bit; } speakers[] = {
-  { "text", ON_TEXT }, { "system", ON_SYSTEM }, { "user", ON_USER }, { "assistant", ON_ASSISTANT }, { "other", ON_OTHER }, { "all", ON_ALL } };
+  { "text", RECORD_TEXT }, { "system", RECORD_SYSTEM }, { "user", RECORD_USER }, { "assistant", RECORD_ASSISTANT }, { "other", RECORD_OTHER }, { "all", RECORD_ALL } };
 
 static enum status read_on(const char *what, const struct json *j, unsigned *on, struct err *e) {
   size_t n = json_type(j) == JSON_ARRAY ? json_size(j) : 1;

@@ -27,7 +27,7 @@ struct running {
   struct ctx *c;
   struct rules *rules;
   int64_t seed;
-  struct rule_matcher *m; /* (threads + 1), the last one is the reader's */
+  struct regex_matcher *m; /* (threads + 1), the last one is the reader's */
   int threads;
   struct item *spare;
   struct progress *bar;
@@ -84,7 +84,8 @@ static enum status prepare(struct running *s, struct item *x, struct err *e) {
   enum status st = STATUS_OK;
   struct span id;
   TRY(record_id(&x->r, x->a, &id, e));
-  TRY(rules_collect(&x->r, x->a, &x->row, e));
+  x->row.a = x->a;
+  TRY(record_strings(&x->r, x->a, &x->row.text, &x->row.n, e));
   x->row.id = id;
   x->row.copy = 0;
   x->row.m = &s->m[s->threads];
@@ -127,10 +128,10 @@ static enum status put_line(struct item *x, const struct rules *rules, const str
   enum status st = STATUS_OK;
   struct buf line = { 0 }, id = { 0 }, task = { 0 };
   struct record r;
-  if (number == 0) return rules_splice(x->r.line, row, out, e);
+  if (number == 0) return record_splice(x->r.line, row->text, row->n, out, e);
   char *name = arena_printf(x->a, "%.*s#%lld", (int)row->id.n, row->id.p, (long long)number);
   if (!name) return err_nomem(e, row->id.n);
-  TRY(rules_splice(x->r.line, row, &line, e));
+  TRY(record_splice(x->r.line, row->text, row->n, &line, e));
   TRY(json_put_cstr(&id, name, e));
   TRY(buf_puts(&task, "{\"recipe\":", e));
   TRY(json_put_cstr(&task, rules->name, e));
@@ -170,7 +171,6 @@ static enum status work_row(void *ctx, struct work_item *it, int worker, struct 
     row.text = arena_alloc(x->a, (row.n + 1) * sizeof *row.text);
     if (!row.text) return err_nomem(e, row.n * sizeof *row.text);
     if (row.n) memcpy(row.text, x->row.text, row.n * sizeof *row.text);
-    row.cap = row.n;
     for (size_t i = 0; i < rules->n && !x->failed; i++)
       if (!rules->rule[i].c->serial) TRY(apply_one(rules, i, x, &row, e));
     if (x->failed) return STATUS_OK;
@@ -223,7 +223,7 @@ enum status rules_run(struct ctx *c, const char *path, int64_t seed, struct err 
     st = err_nomem(e, (size_t)s.threads * sizeof *s.m);
     goto out;
   }
-  for (int i = 0; i <= s.threads; i++) TRY(rule_matcher_new(&s.m[i], e));
+  for (int i = 0; i <= s.threads; i++) TRY(regex_matcher_new(&s.m[i], e));
   s.bar = progress_new("augment", "rows", 0);
   st = workers_run(&ops, &s, s.threads, WINDOW, e);
   for (size_t i = 0; i < s.rules->n; i++) { /* also after a broken pipe: what went out must be in the mapping */
@@ -238,7 +238,7 @@ out:
     free_item(s.spare);
     s.spare = next;
   }
-  for (int i = 0; s.m && i <= s.threads; i++) rule_matcher_end(&s.m[i]);
+  for (int i = 0; s.m && i <= s.threads; i++) regex_matcher_end(&s.m[i]);
   mem_free(s.m);
   rules_close(s.rules);
   return st;

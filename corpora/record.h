@@ -33,6 +33,18 @@ struct record_number {
 MUST_USE enum status record_scores(const struct record *r, const struct record_number *set, size_t n, struct buf *out, struct err *e);
 /* Elements of a raw JSON array that was validated with its line: *at starts at 0; returns 0 after the last one. */
 int record_next_element(struct span array, size_t *at, struct span *element);
+/* Who speaks in a string of a row (bits). OTHER: any other string (meta, passages...). */
+enum { RECORD_TEXT = 1, RECORD_SYSTEM = 2, RECORD_USER = 4, RECORD_ASSISTANT = 8, RECORD_OTHER = 16, RECORD_ALL = 31 };
+struct record_string {
+  struct span raw;  /* the JSON string in the line, with its quotes */
+  struct span text; /* decoded; replace it by arena memory and set `changed` */
+  unsigned who;
+  int changed;
+};
+/* All strings of a row that a person would read, in the order of their bytes: not id, task, teacher, roles, split... */
+MUST_USE enum status record_strings(const struct record *r, struct arena *a, struct record_string **s, size_t *n, struct err *e);
+/* The line with the changed strings in place; appends to out. */
+MUST_USE enum status record_splice(struct span line, const struct record_string *s, size_t n, struct buf *out, struct err *e);
 /* "a string", "an array", ... for messages about a raw value. */
 const char *record_type_name(struct span value);
 #endif

@@ -47,11 +47,12 @@ static enum status rule_case_open(const char *yaml, struct rules **r, struct err
 static enum status rule_case_row(const struct rules *r, const char *line, int64_t copy, uint64_t seed, struct buf *out, struct err *e) {
   struct arena *a = arena_new(0);
   struct record rec;
-  struct rule_matcher m = {0};
+  struct regex_matcher m = {0};
   struct rule_row row = {0};
   enum status st = record_split((struct span){line, strlen(line)}, a, &rec, e);
-  if (st == STATUS_OK) st = rule_matcher_new(&m, e);
-  if (st == STATUS_OK) st = rules_collect(&rec, a, &row, e);
+  if (st == STATUS_OK) st = regex_matcher_new(&m, e);
+  if (st == STATUS_OK) st = record_strings(&rec, a, &row.text, &row.n, e);
+  row.a = a;
   row.copy = copy;
   row.m = &m;
   for (size_t i = 0; st == STATUS_OK && i < r->n; i++) {
@@ -59,8 +60,8 @@ static enum status rule_case_row(const struct rules *r, const char *line, int64_
     row.rng = (struct rng){seed, (uint64_t)copy * 100 + i, 0};
     st = r->rule[i].c->apply(r->rule[i].state, &row, e);
   }
-  if (st == STATUS_OK) st = rules_splice(rec.line, &row, out, e);
-  rule_matcher_end(&m);
+  if (st == STATUS_OK) st = record_splice(rec.line, row.text, row.n, out, e);
+  regex_matcher_end(&m);
   arena_free(a);
   return st;
 }
