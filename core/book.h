@@ -37,6 +37,13 @@ MUST_USE enum status book_put(struct book *b, const unsigned char key[32], const
 /* Keeps an answer that was refused for good (type failed): for the record and for `book retry`, never found as an answer. */
 MUST_USE enum status book_put_failed(struct book *b, const unsigned char key[32], const struct book_answer *ans, struct err *e);
 MUST_USE enum status book_commit(struct book *b, struct err *e); /* group commit of everything put so far */
+/* Questions that failed and that nobody answered since, in the order of their last failures; the list stays as it is when answers come. */
+struct book_failed;
+MUST_USE enum status book_failed_list(struct book *b, struct book_failed **list, size_t *n, struct err *e);
+/* ans: body as it was asked, no answer, meta {"identity","ordinal","reason","time"}; arena memory. */
+MUST_USE enum status book_failed_at(struct book *b, const struct book_failed *list, size_t i, unsigned char key[32], struct arena *a,
+                                    struct book_answer *ans, struct err *e);
+void book_failed_free(struct book_failed *list);
 
 /* ---- claims ---- Before a question is asked it is claimed, so that no two processes of one book ask it at once. A claim ends with
  * the answer, with a failure put by its owner, or with its owner's process. */
