@@ -73,6 +73,17 @@ void hash_hex(const unsigned char *p, size_t n, char *out) {
   out[2 * n] = '\0';
 }
 
+static int nibble(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+
+int hash_unhex(const char *hex, size_t n, unsigned char *out) {
+  for (size_t i = 0; i < n; i++) {
+    int hi = nibble(hex[2 * i]), lo = hi < 0 ? -1 : nibble(hex[2 * i + 1]);
+    if (lo < 0) return 0;
+    out[i] = (unsigned char)(hi << 4 | lo);
+  }
+  return 1;
+}
+
 uint64_t xxh3(const void *p, size_t n) { return XXH3_64bits(p, n); }
 uint64_t xxh3_seed(const void *p, size_t n, uint64_t seed) { return XXH3_64bits_withSeed(p, n, seed); }
 struct hash128 xxh3_128(const void *p, size_t n) {

@@ -14,6 +14,7 @@ void sha256_free(struct sha256 *s);                        /* for early exits; a
 void sha256_of(const void *p, size_t n, unsigned char out[32]);
 MUST_USE enum status sha256_of_file(const char *path, unsigned char out[32], struct err *e);
 void hash_hex(const unsigned char *p, size_t n, char *out); /* out has 2n + 1 bytes */
+int hash_unhex(const char *hex, size_t n, unsigned char *out); /* 2n lower-case digits to n bytes; 0 at anything else (a NUL ends it) */
 uint64_t xxh3(const void *p, size_t n);
 uint64_t xxh3_seed(const void *p, size_t n, uint64_t seed);
 struct hash128 { uint64_t lo, hi; };

@@ -37,6 +37,7 @@ MUST_USE enum status span_check_json(struct span s, struct err *e);
 char span_type(struct span v);
 int span_key_is(struct span raw_key, const char *key);
 int span_is(struct span s, const char *text);
+int span_equal(struct span a, struct span b);
 /* Decodes a raw JSON string value (with its quotes) to UTF-8 in the arena; lone surrogates become U+FFFD, \u0000 stays
  * (the length tells). */
 MUST_USE enum status span_string(struct span v, struct arena *a, struct span *out, struct err *e);

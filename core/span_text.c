@@ -15,6 +15,8 @@ char span_type(struct span v) {
   }
 }
 
+int span_equal(struct span a, struct span b) { return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0); }
+
 int span_is(struct span s, const char *text) {
   size_t n = strlen(text);
   return s.n == n && (n == 0 || !memcmp(s.p, text, n));

@@ -47,10 +47,7 @@ static enum status take_keys(struct forget *f, struct span row, struct err *e) {
   for (size_t i = 0; i < 2; i++) {
     const char *hex = json_cstr(json_path(j, from[i]), "");
     unsigned char key[32];
-    unsigned v = 0;
-    size_t n = 0;
-    while (strlen(hex) == 64 && n < 32 && sscanf(hex + 2 * n, "%2x", &v) == 1) key[n++] = (unsigned char)v;
-    if (n == 32) TRY(buf_put(&f->keys, key, 32, e));
+    if (strlen(hex) == 64 && hash_unhex(hex, 32, key)) TRY(buf_put(&f->keys, key, 32, e));
   }
 out:
   json_free(j);

@@ -7,7 +7,8 @@
 struct bin {
   struct buf ids, mask, names; /* names: NUL-terminated row ids */
   struct buf start, weight, name_at;
-  int32_t n_tok, n_doc;
+  struct buf top_id, top_logprob, rest;
+  int32_t n_tok, n_doc, k;
 };
 struct pack {
   int32_t context;
@@ -28,10 +29,14 @@ enum status pack_new(int32_t context, int one_each, pack_full full, void *ctx, s
   return p->a ? STATUS_OK : err_nomem(e, 0);
 }
 
+static void bin_each(struct bin *b, void (*f)(struct buf *)) {
+  struct buf *all[] = { &b->ids, &b->mask, &b->names, &b->start, &b->weight, &b->name_at, &b->top_id, &b->top_logprob, &b->rest };
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) f(all[i]);
+}
+
 static void bin_free(struct bin *b) {
   if (!b) return;
-  struct buf *all[] = { &b->ids, &b->mask, &b->names, &b->start, &b->weight, &b->name_at };
-  for (size_t i = 0; i < sizeof all / sizeof *all; i++) buf_free(all[i]);
+  bin_each(b, buf_free);
   mem_free(b);
 }
 
@@ -66,14 +71,23 @@ static enum status close_bin(struct pack *p, int i, struct err *e) {
     s.about[d] = s.row_id[d] + strlen(s.row_id[d]) + 1;
   }
   TRY(sample_targets(&s, p->a, e));
+  if (b->k > 0) {
+    s.k = b->k;
+    s.top_id = (int32_t *)(void *)b->top_id.p;
+    s.top_logprob = (float *)(void *)b->top_logprob.p;
+    s.rest = (float *)(void *)b->rest.p;
+    if (b->rest.n != (size_t)s.n_target * sizeof *s.rest) {
+      st = err_set(e, STATUS_DATA, "%zu targets for %d tokens in the loss", b->rest.n / sizeof *s.rest, s.n_target);
+      goto out;
+    }
+  }
   TRY(p->full(p->ctx, &s, e));
 out:
   memmove(p->open + i, p->open + i + 1, (size_t)(p->n_open - i - 1) * sizeof *p->open);
   p->n_open--;
   if (p->spare) bin_free(b);
   else {
-    struct buf *all[] = { &b->ids, &b->mask, &b->names, &b->start, &b->weight, &b->name_at };
-    for (size_t k = 0; k < sizeof all / sizeof *all; k++) buf_clear(all[k]);
+    bin_each(b, buf_clear);
     b->n_tok = b->n_doc = 0;
     p->spare = b;
   }
@@ -106,21 +120,26 @@ static enum status open_bin(struct pack *p, int *at, struct err *e) {
   return STATUS_OK;
 }
 
-enum status pack_add(struct pack *p, const int32_t *ids, const unsigned char *mask, size_t n, const char *row_id, const char *about, float weight,
-                     struct err *e) {
+enum status pack_add(struct pack *p, const struct piece *x, struct err *e) {
   enum status st = STATUS_OK;
-  int i = p->one_each ? -1 : best_fit(p, (int32_t)n);
+  int i = p->one_each ? -1 : best_fit(p, (int32_t)x->n);
   if (i < 0) TRY(open_bin(p, &i, e));
   struct bin *b = p->open[i];
-  size_t name = b->names.n;
+  size_t name = b->names.n, k = (size_t)x->k;
   TRY(buf_put(&b->start, &b->n_tok, sizeof b->n_tok, e));
-  TRY(buf_put(&b->ids, ids, n * sizeof *ids, e));
-  TRY(buf_put(&b->mask, mask, n, e));
-  TRY(buf_put(&b->weight, &weight, sizeof weight, e));
+  TRY(buf_put(&b->ids, x->ids, x->n * sizeof *x->ids, e));
+  TRY(buf_put(&b->mask, x->mask, x->n, e));
+  TRY(buf_put(&b->weight, &x->weight, sizeof x->weight, e));
   TRY(buf_put(&b->name_at, &name, sizeof name, e));
-  TRY(buf_put(&b->names, row_id, strlen(row_id) + 1, e));
-  TRY(buf_put(&b->names, about ? about : "", about ? strlen(about) + 1 : 1, e)); /* behind its row id */
-  b->n_tok += (int32_t)n;
+  TRY(buf_put(&b->names, x->row_id, strlen(x->row_id) + 1, e));
+  TRY(buf_put(&b->names, x->about ? x->about : "", x->about ? strlen(x->about) + 1 : 1, e)); /* behind its row id */
+  if (k > 0) {
+    TRY(buf_put(&b->top_id, x->top_id, x->n_target * k * sizeof *x->top_id, e));
+    TRY(buf_put(&b->top_logprob, x->top_logprob, x->n_target * k * sizeof *x->top_logprob, e));
+    TRY(buf_put(&b->rest, x->rest, x->n_target * sizeof *x->rest, e));
+  }
+  b->k = x->k;
+  b->n_tok += (int32_t)x->n;
   b->n_doc++;
   if (p->one_each || p->context - b->n_tok < CLOSE_BELOW) TRY(close_bin(p, i, e));
 out:

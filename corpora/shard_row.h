@@ -7,6 +7,13 @@
 #include "template.h"
 #include "tokenizer.h"
 
+struct row_targets {      /* of the tokens in the loss, in their order; k = 0: none */
+  int32_t k;
+  size_t n;
+  int32_t *top_id;        /* (n, k) likeliest first */
+  float *top_logprob;     /* (n, k) */
+  float *rest;            /* (n) log of the remaining mass */
+};
 struct document {
   struct arena *a;        /* owns all below */
   struct record rec;
@@ -16,6 +23,7 @@ struct document {
   size_t n;
   const char *about;      /* the row without its text, as a JSON object, for `why` and the card; NULL = nothing but text */
   float weight;
+  struct row_targets targets; /* of shard_recorded.h */
   const char *reason;     /* why the row is dropped; NULL = keep */
   struct span teacher, terms, licence; /* of the row's answer and source, for the card; {NULL,0} when absent */
 };

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "pool.h"
 #include "shard_pack.h"
+#include "shard_recorded.h"
 #include "shard_row.h"
 #include "shard_targets.h"
 #include "stage.h"
@@ -28,7 +29,7 @@ static const struct opt_row rows[] = {
   ROW(output, "output", 'o', OPT_STR, NULL, NULL, "DIR", "folder to write, complete or absent"),
   ROW(tokenizer, "tokenizer", 0, OPT_STR, NULL, NULL, "T", "GGUF file, tokenizer.json or model folder [the teacher]"),
   ROW(targets, "targets", 0, OPT_STR, "none", NULL, "KIND", "what the teacher adds at each token in the loss: none, or topk:K (topk:K:E keeps an error of E nats), sample:N draws, hidden, joined with commas"),
-  ROW(teacher, "teacher", 't', OPT_STR, NULL, NULL, "T", "local model that makes the targets"),
+  ROW(teacher, "teacher", 't', OPT_STR, NULL, NULL, "T", "local model that makes the targets, or replay:BOOK: the log-probabilities that came with the rows' answers (label --logprobs; topk only)"),
   ROW(teacher_terms, "teacher-terms", 0, OPT_STR, NULL, NULL, "ID", "licence or terms of the teacher, such as apache-2.0"),
   ROW(context, "context", 0, OPT_INT, "1024", "8..1048576", "N", "tokens of a sample"),
   ROW(chat_template, "chat-template", 0, OPT_STR, NULL, NULL, "NAME", "chat template when the tokenizer's own is not recognised"),
@@ -62,6 +63,7 @@ struct sharding {
   struct target_kind kind;
   struct tokenizer *tokenizer;
   struct targets *targets;
+  struct recorded *recorded; /* instead of targets */
   struct device *dev;
   struct shard_writer *writer;
   struct pack *pack;
@@ -125,6 +127,7 @@ static enum status work_row(void *ctx, struct work_item *it, int worker, struct 
   struct item *x = it->user;
   (void)worker;
   enum status st = document_from_row(&q->rules, &x->d, e);
+  if (st == STATUS_OK && q->recorded && !x->d.reason) st = recorded_join(q->recorded, &x->d, e);
   if (st == STATUS_DATA) { /* one failed row, not the end */
     x->bad = arena_strndup(x->d.a, e->msg, strlen(e->msg));
     return x->bad ? STATUS_OK : err_nomem(e, strlen(e->msg));
@@ -158,30 +161,36 @@ out:
   return st;
 }
 
-static int has_target(const unsigned char *mask, size_t n) {
-  for (size_t i = 1; i < n; i++)
-    if (mask[i]) return 1;
-  return 0;
+static size_t count_targets(const unsigned char *mask, size_t n) {
+  size_t c = 0;
+  for (size_t i = 0; i < n; i++) c += mask[i] != 0;
+  return c;
 }
 
 /* Pieces of at most `context` tokens that have something in the loss. Returns the number of pieces. */
 static enum status add_pieces(struct sharding *q, struct document *d, const char *id, size_t *pieces, struct err *e) {
   size_t context = (size_t)q->o->context;
+  const struct row_targets *t = &d->targets;
+  size_t before = 0; /* tokens in the loss in front of the piece */
   int whole = strcmp(q->o->too_long, "split") == 0;
   *pieces = 0;
   for (size_t at = 0; at < d->n; at += context) {
     size_t n = d->n - at < context ? d->n - at : context;
-    unsigned char first = d->mask[at];
+    unsigned char first = d->mask[at] != 0;
+    size_t in_loss = count_targets(d->mask + at, n), k = (size_t)t->k, from = before + first; /* nothing predicts the first token of a piece */
+    before += in_loss;
     if (at > 0 && !whole) {
       q->cut_tokens += d->n - at;
       break;
     }
-    if (!has_target(d->mask + at, n)) {
+    if (in_loss == first) {
       q->cut_tokens += n;
       continue;
     }
-    d->mask[at] = 0; /* nothing predicts the first token of a piece */
-    enum status st = pack_add(q->pack, d->ids + at, d->mask + at, n, id, d->about, d->weight, e);
+    d->mask[at] = 0;
+    struct piece x = { .ids = d->ids + at, .mask = d->mask + at, .n = n, .row_id = id, .about = d->about, .weight = d->weight, .k = t->k };
+    if (k > 0) x.n_target = in_loss - first, x.top_id = t->top_id + from * k, x.top_logprob = t->top_logprob + from * k, x.rest = t->rest + from;
+    enum status st = pack_add(q->pack, &x, e);
     d->mask[at] = first;
     if (st != STATUS_OK) return st;
     ++*pieces;
@@ -278,6 +287,11 @@ static enum status extra_members(struct sharding *q, struct buf *b, struct err *
            (long long)i->n_tokens, (long long)i->n_targets, (long long)i->n_docs, 100 * fill);
   if (i->n_docs == 0 && ledger_count_in(ledger) > 0) log_warn("none of %llu rows came into the shards: see the reasons below, and --split", (unsigned long long)ledger_count_in(ledger));
   else if (i->n_targets == 0) log_warn("no token is in the loss: rows need an assistant's answer, a `text`, or `ids` with a `mask`");
+  if (q->recorded) {
+    uint64_t with, without;
+    recorded_counts(q->recorded, &with, &without);
+    log_info("%llu tokens of answers have the teacher's log-probabilities, %llu have none and left the loss", (unsigned long long)with, (unsigned long long)without);
+  }
   if (q->cut || q->split)
     log_info("%llu rows longer than the context were %s, %llu tokens left out", (unsigned long long)(q->cut + q->split), q->cut ? "cut" : "split",
              (unsigned long long)q->cut_tokens);
@@ -330,7 +344,7 @@ static enum status prepare(struct sharding *q, struct shard_info *info, struct e
   enum status st;
   const struct shard_options *o = q->o;
   unsigned char sha[32];
-  const char *tokenizer = o->tokenizer ? o->tokenizer : o->teacher;
+  const char *tokenizer = o->tokenizer ? o->tokenizer : o->teacher && !recorded_is(o->teacher) ? o->teacher : NULL;
   if (!o->output) return err_set(e, STATUS_USAGE, "shard writes a folder: give -o DIR");
   if (!tokenizer) return err_set(e, STATUS_USAGE, "give --tokenizer T: a GGUF file, a tokenizer.json or a model folder");
   TRY(target_parse(o->targets, &q->kind, e));
@@ -343,7 +357,14 @@ static enum status prepare(struct sharding *q, struct shard_info *info, struct e
   if (q->rules.chat) snprintf(info->template_name, sizeof info->template_name, "%s", template_name(q->rules.chat));
   info->vocab = q->rules.vocab;
   info->teacher = info->teacher_identity = info->terms = "";
-  if (target_any(&q->kind)) {
+  if (target_any(&q->kind) && recorded_is(o->teacher)) {
+    if (q->kind.hidden || q->kind.draws)
+      return err_set(e, STATUS_USAGE, "'--targets %s': a book holds log-probabilities only: topk:K, or a local teacher", o->targets);
+    TRY(recorded_open(o->teacher, q->kind.top_k, q->tokenizer, o->teacher_terms, ctx_common(q->c)->accept_terms, &q->recorded, e));
+    info->teacher = recorded_name(q->recorded);
+    info->teacher_identity = recorded_identity(q->recorded);
+    info->terms = recorded_terms(q->recorded);
+  } else if (target_any(&q->kind)) {
     TRY(device_start(&o->dev, &q->dev, e));
     TRY(targets_open(o->teacher, &q->kind, q->tokenizer, (int32_t)o->context, o->teacher_terms, ctx_common(q->c)->accept_terms, &q->targets, e));
     info->teacher = targets_name(q->targets);
@@ -395,6 +416,7 @@ out:
   pack_free(q.pack);
   shard_writer_free(q.writer);
   targets_close(q.targets);
+  recorded_close(q.recorded);
   device_close(q.dev);
   tokenizer_close(q.tokenizer);
   while (q.spare) {
@@ -414,6 +436,7 @@ const struct stage stage_shard = {
   "Reads examples or documents and writes a folder of token shards: chat template, tokens, loss mask on the assistant's tokens,\n"
   "several documents packed to a sample, and targets of a local teacher at the masked positions.\n\n"
   "  retort shard --tokenizer T.gguf --targets topk:64 --teacher T.gguf -o shards/ < kept.jsonl\n"
+  "  retort shard --tokenizer T.gguf --targets topk:20 --teacher replay:my.book -o shards/ < labelled-with-logprobs.jsonl\n"
   "  retort shard --tokenizer T.gguf --split test -o shards-test/ < kept.jsonl",
   STAGE_ROWS_IN | STAGE_COMPUTE | STAGE_BOOK, rows, sizeof(struct shard_options), run
 };

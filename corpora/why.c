@@ -167,15 +167,6 @@ static enum status from_file(struct why *w, const char *path, struct err *e) {
 }
 
 /* ---- the journal ---- */
-static int unhex(const char *hex, unsigned char *out) {
-  for (int i = 0; i < 32; i++) {
-    unsigned v;
-    if (sscanf(hex + 2 * i, "%2x", &v) != 1) return 0;
-    out[i] = (unsigned char)v;
-  }
-  return 1;
-}
-
 static enum status from_journal(struct why *w, struct book *b, struct err *e) {
   enum status st = STATUS_OK;
   for (size_t i = 0; i < w->n_keys; i++) {
@@ -184,7 +175,7 @@ static enum status from_journal(struct why *w, struct book *b, struct err *e) {
     int found = 0;
     w->section = "answer";
     TRY(put_text(w, "key", e, "%s", w->keys[i]));
-    if (unhex(w->keys[i], key)) TRY(book_find_key(b, key, w->a, &ans, &found, e));
+    if (hash_unhex(w->keys[i], 32, key)) TRY(book_find_key(b, key, w->a, &ans, &found, e));
     if (!found) {
       TRY(put_text(w, "missing", e, "not in the book '%s': made without it, or forgotten", book_path(b)));
       continue;

@@ -17,21 +17,9 @@ void batch_key_hex(const unsigned char key[32], char out[65])
   hash_hex(key, 32, out);
 }
 
-static int nibble(char c)
-{
-  return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 int batch_key_read(struct span hex, unsigned char key[32])
 {
-  for (size_t i = 0; i < 32 && hex.n == 64; i++) {
-    int hi = nibble(hex.p[2 * i]), lo = nibble(hex.p[2 * i + 1]);
-    if (hi < 0 || lo < 0) {
-      return 0;
-    }
-    key[i] = (unsigned char)(hi << 4 | lo);
-  }
-  return hex.n == 64;
+  return hex.n == 64 && hash_unhex(hex.p, 32, key);
 }
 
 /* ---- keys ---- */

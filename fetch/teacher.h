@@ -129,4 +129,8 @@ void teacher_unordered(struct teacher *t);
 MUST_USE enum status teacher_field(const struct teacher *t, const struct answer *a, struct buf *out, struct err *e);
 /* Questions asked of the teacher and answers taken from the book so far. */
 void teacher_counts(const struct teacher *t, uint64_t *asked, uint64_t *from_book);
+/* What the book of a replay: teacher holds under a record's `teacher.key`: the answer whose text is `content` (else the first of that
+ * request) and the request's body, in arena memory. *found = 0: nothing. Thread safe. STATUS_USAGE for any other teacher. */
+MUST_USE enum status teacher_recorded(const struct teacher *t, const unsigned char key[32], struct span content, struct arena *a,
+                                      struct answer *out, struct span *body, int *found, struct err *e);
 #endif

@@ -116,6 +116,37 @@ out:
   return st;
 }
 
+enum status teacher_recorded(const struct teacher *t, const unsigned char key[32], struct span content, struct arena *a, struct answer *out,
+                             struct span *body, int *found, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct book_answer kept;
+  *found = 0;
+  if (t->d != &dialect_replay) {
+    return err_set(e, STATUS_USAGE, "'%s': not a recorded teacher; give replay:BOOK", t->o.teacher);
+  }
+  TRY(book_find_key(((struct replay *)t->state)->book, key, a, &kept, found, e));
+  if (!*found) {
+    goto out;
+  }
+  *body = kept.body;
+  int first_fits = 0;
+  for (struct question q = { .kind = QUESTION_ANSWER };; q.choice++) { /* a request may have several answers (--choices) */
+    struct answer one = { 0 };
+    TRY(t->body_of->parse(t, kept.answer, &q, a, &one, e));
+    int fits = one.failed == STATUS_OK && one.content.n == content.n && memcmp(one.content.p, content.p, content.n) == 0;
+    if (q.choice == 0 || fits) {
+      *out = one;
+      first_fits = fits;
+    }
+    if (first_fits || one.failed != STATUS_OK || !t->body_of->choices || q.choice == 127) {
+      break;
+    }
+  }
+out:
+  return st;
+}
+
 const struct dialect dialect_replay = {
   .name = "replay",
   .matches = replay_matches,

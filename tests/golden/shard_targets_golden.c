@@ -71,7 +71,8 @@ static void test_stored_targets(void **state) {
     memcpy(ids, (const char *)input + 4 * from, (size_t)len * 4);
     memset(mask, 1, (size_t)len);
     mask[0] = 0;
-    MUST(pack_add(pack, ids, mask, (size_t)len, arena_printf(a, "%d", q), NULL, 1, E));
+    struct piece x = { .ids = ids, .mask = mask, .n = (size_t)len, .row_id = arena_printf(a, "%d", q), .weight = 1 };
+    MUST(pack_add(pack, &x, E));
   }
   MUST(pack_finish(pack, E));
   MUST(shard_writer_commit(m.w, (struct span){NULL, 0}, E));

@@ -53,6 +53,25 @@ for l in open(sys.argv[2]):
     assert {k for k in s if k in ("top_id", "draw_id", "hidden")} == ({want} if want else set()), list(s)
     assert not want or len(s[want]) == len(s["target_pos"])' $kind "$T/one.out"
 done
+# log-probabilities that came with a teacher's answers, out of the book, are those of the teacher over the same tokens
+for i in 1 2 3; do echo '{"id":"q'$i'","messages":[{"role":"user","content":"Name '$i' colours of the rainbow and say why you like them."}]}'; done |
+  RETORT_RUN="$T/run" "$R" label -q -t "$M" --logprobs 20 --max-tokens 60 --book "$T/book" >"$T/labelled"
+for t in "$M" "replay:$T/book"; do
+  "$R" shard -q --tokenizer "$M" -t "$t" --targets topk:20:0.0002 -o "$T/one" --force <"$T/labelled"
+  "$P" "$S/docs/read_shards.py" "$T/one" >>"$T/pair"
+done
+"$P" - "$T/pair" <<'PY'
+import json, sys
+scored, told = [json.loads(l) for l in open(sys.argv[1])]
+assert scored['ids'] == told['ids'] and len(told['target_pos']) > 60
+at, worst, n = {p: i for i, p in enumerate(scored['target_pos'])}, 0, 0
+for p, ids, lps in zip(told['target_pos'], told['top_id'], told['top_logprob']):
+    if lps[0] == 0: continue  # the end of a turn: nobody told
+    want = dict(zip(scored['top_id'][at[p]], scored['top_logprob'][at[p]]))
+    for i, lp in zip(ids[:15], lps): worst, n = max(worst, abs(want[i] - lp)), n + 1
+assert n > 60 * 15 and worst < 2e-3, (n, worst)
+print(f'read_shards: {n} log-probabilities out of the book, worst difference {worst:.2g}')
+PY
 printf '\x55' | dd of="$T/shards/data-00000.rtz" bs=1 seek=90 conv=notrunc status=none
 if "$P" "$S/docs/read_shards.py" "$T/shards" >/dev/null 2>"$T/err"; then echo "a changed byte was not noticed"; exit 1; fi
 grep -q 'was changed' "$T/err"
