@@ -89,6 +89,7 @@ static enum status take_close(struct load *x, const struct json *j, struct err *
   digest(json_get(c, "out_digest"), &r->out_digest);
   TRY(reasons(x, json_get(c, "dropped"), &r->dropped_why, &r->n_dropped_why, &r->dropped, e));
   TRY(reasons(x, json_get(c, "failed"), &r->failed_why, &r->n_failed_why, &r->failed, e));
+  TRY(reasons(x, json_get(c, "changed"), &r->changed_why, &r->n_changed_why, &r->changed, e));
 out:
   return st;
 }

@@ -16,9 +16,9 @@ struct flow_run {
   const char *options;  /* canonical JSON */
   long pid;
   double start, end;    /* seconds since 1970; end 0 = no closing line */
-  uint64_t in, kept, made, dropped, failed;
-  struct flow_reason *dropped_why, *failed_why;
-  size_t n_dropped_why, n_failed_why;
+  uint64_t in, kept, made, dropped, failed, changed;
+  struct flow_reason *dropped_why, *failed_why, *changed_why;
+  size_t n_dropped_why, n_failed_why, n_changed_why;
   struct hash128 in_digest, out_digest;
   size_t *up;           /* indices of the runs whose rows it read, through a pipe or an unchanged file */
   size_t n_up;

@@ -22,7 +22,7 @@ struct ledger {
   double start;
   uint64_t in, kept, made;
   struct hash128 in_digest, out_digest;
-  struct reasons dropped, failed;
+  struct reasons dropped, failed, changed;
 };
 
 static double now_s(void) {
@@ -57,6 +57,7 @@ void ledger_free(struct ledger *l) {
   if (!l) return;
   reasons_free(&l->dropped);
   reasons_free(&l->failed);
+  reasons_free(&l->changed);
   pthread_mutex_destroy(&l->mu);
   mem_free(l->stage);
   mem_free(l->options);
@@ -94,12 +95,12 @@ void ledger_kept(struct ledger *l) {
   pthread_mutex_unlock(&l->mu);
 }
 
-static void count(struct ledger *l, struct reasons *r, const char *text) {
+static void count(struct ledger *l, struct reasons *r, const char *text, uint64_t n) {
   pthread_mutex_lock(&l->mu);
-  r->total++;
+  r->total += n;
   for (size_t i = 0; i < r->n; i++) {
     if (strcmp(r->row[i].text, text)) continue;
-    r->row[i].n++;
+    r->row[i].n += n;
     goto out;
   }
   if (r->n == r->cap) {
@@ -113,7 +114,7 @@ static void count(struct ledger *l, struct reasons *r, const char *text) {
     r->cap = cap;
   }
   r->row[r->n].text = mem_strdup(text);
-  r->row[r->n].n = 1;
+  r->row[r->n].n = n;
   if (r->row[r->n].text) r->n++;
   else l->out_of_memory = 1;
 out:
@@ -121,10 +122,13 @@ out:
 }
 
 void ledger_dropped(struct ledger *l, const char *reason) {
-  if (l) count(l, &l->dropped, reason);
+  if (l) count(l, &l->dropped, reason, 1);
 }
 void ledger_failed(struct ledger *l, const char *reason) {
-  if (l) count(l, &l->failed, reason);
+  if (l) count(l, &l->failed, reason, 1);
+}
+void ledger_changed(struct ledger *l, const char *what, uint64_t n) {
+  if (l && n) count(l, &l->changed, what, n);
 }
 uint64_t ledger_count_in(const struct ledger *l) { return l ? l->in : 0; }
 uint64_t ledger_count_kept(const struct ledger *l) { return l ? l->kept : 0; }
@@ -155,6 +159,7 @@ enum status ledger_json(const struct ledger *l, struct buf *out, struct err *e) 
   TRY(buf_printf(out, e, ",\"in\":%" PRIu64 ",\"kept\":%" PRIu64 ",\"made\":%" PRIu64, l->in, l->kept, l->made));
   TRY(put_reasons(out, "dropped", &l->dropped, e));
   TRY(put_reasons(out, "failed", &l->failed, e));
+  if (l->changed.n) TRY(put_reasons(out, "changed", &l->changed, e));
   TRY(buf_printf(out, e, ",\"in_digest\":\"%016" PRIx64 "%016" PRIx64 "\",\"out_digest\":\"%016" PRIx64 "%016" PRIx64 "\"}", l->in_digest.hi,
                  l->in_digest.lo, l->out_digest.hi, l->out_digest.lo));
 out:

@@ -25,13 +25,15 @@ void ledger_in(struct ledger *l, struct span line);   /* a row was read */
 void ledger_kept(struct ledger *l);                   /* the row it came from was kept (answered, passed on) */
 void ledger_dropped(struct ledger *l, const char *reason);
 void ledger_failed(struct ledger *l, const char *reason);
+/* What was found in rows and changed or marked there, n times: beside the rows, no part of the sum. */
+void ledger_changed(struct ledger *l, const char *what, uint64_t n);
 void ledger_made(struct ledger *l, struct span line); /* a row was written to stdout */
 uint64_t ledger_count_in(const struct ledger *l);
 uint64_t ledger_count_kept(const struct ledger *l);
 uint64_t ledger_count_made(const struct ledger *l);
 uint64_t ledger_count_dropped(const struct ledger *l); /* all reasons */
 uint64_t ledger_count_failed(const struct ledger *l);
-/* {"stage":..,"in":n,"kept":n,"made":n,"dropped":{reason:n},"failed":{reason:n},"in_digest":hex,"out_digest":hex} */
+/* {"stage":..,"in":n,"kept":n,"made":n,"dropped":{reason:n},"failed":{reason:n},("changed":{what:n},)"in_digest":hex,"out_digest":hex} */
 MUST_USE enum status ledger_json(const struct ledger *l, struct buf *out, struct err *e);
 /* At the end of stdin: STATUS_STOPPED when a direct neighbour upstream ended without its closing line; STATUS_DATA when
  * its counts or digest differ from what was read here. A foreign filter in between is noted, not an error. */

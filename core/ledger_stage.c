@@ -72,6 +72,7 @@ static enum status print_table(struct ctx *c, const struct flow_run *run, size_t
     TRY(ctx_print(c, e, "  %-12s %10s %10s %10s %10s %10s %9s  %s%s\n", r->stage, in, kept, dropped, failed, made, secs, end_text(r), r->superseded ? " (done later)" : ""));
     TRY(print_reasons(c, "dropped", r->dropped_why, r->n_dropped_why, e));
     TRY(print_reasons(c, "failed", r->failed_why, r->n_failed_why, e));
+    TRY(print_reasons(c, "changed", r->changed_why, r->n_changed_why, e));
     if (counts(r)) TRY(ctx_print(c, e, "  %-12s %10s   ! %s\n", "", "", r->problem));
     if (i + 1 == n || run[i + 1].flow != r->flow) {
       size_t from = i;
@@ -109,6 +110,7 @@ static enum status put_run(struct buf *b, const struct flow_run *run, const stru
   TRY(buf_printf(b, e, ",\"in\":%" PRIu64 ",\"kept\":%" PRIu64 ",\"made\":%" PRIu64, r->in, r->kept, r->made));
   TRY(put_reasons(b, "dropped", r->dropped_why, r->n_dropped_why, e));
   TRY(put_reasons(b, "failed", r->failed_why, r->n_failed_why, e));
+  TRY(put_reasons(b, "changed", r->changed_why, r->n_changed_why, e));
   TRY(buf_puts(b, ",\"reads\":[", e));
   for (size_t i = 0; i < r->n_up; i++) TRY(buf_printf(b, e, "%s\"%s\"", i ? "," : "", run[r->up[i]].run));
   TRY(buf_printf(b, e, "],\"superseded\":%s,\"options\":%s}", r->superseded ? "true" : "false", r->options));

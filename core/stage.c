@@ -130,6 +130,10 @@ static void log_summary(struct ctx *c) {
     if (buf_printf(&out, &e, ", %llu failed", (unsigned long long)ledger_count_failed(l)) != STATUS_OK) goto out;
     put_reasons(json_get(j, "failed"), &out);
   }
+  if (json_get(j, "changed")) {
+    if (buf_puts(&out, ", changed", &e) != STATUS_OK) goto out;
+    put_reasons(json_get(j, "changed"), &out);
+  }
   log_info("%s, %llu made, %.1f s", out.p, (unsigned long long)ledger_count_made(l), clock_seconds() - c->start);
 out:
   json_free(j);

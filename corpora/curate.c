@@ -169,6 +169,7 @@ static enum status take_row(void *ctx, struct work_item *it, struct err *e) {
   struct row *r = &x->row;
   enum status st = STATUS_OK;
   progress_set(q->bar, ++q->seen, NULL);
+  for (int i = 0; i < r->n_note; i++) ledger_changed(ctx_ledger(q->c), r->note[i].what, r->note[i].n);
   if (x->bad) {
     struct err why = { STATUS_DATA, "" };
     (void)err_set(&why, STATUS_DATA, "%s", x->bad);

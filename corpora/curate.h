@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Inside of the curate stage: rows, verdicts and the filter table. A filter is one file corpora/filter_NAME.c with a
  * `const struct filter filter_NAME` and one row in filters.def; its options stand in struct curate_options and curate_options.c.
- * A row meets `scan` of every enabled filter in table order on some worker thread, the first reason wins; rows that pass are
+ * A row meets `scan` of every enabled filter in table order on some worker thread, the first reason wins. Filters with `early`
+ * stand first in the table: they run before words are cut and may change the row (curate_edit). Rows that pass are
  * held for the walk over duplicates (dedup.h) when one is asked for, else they go on at once. */
 #ifndef CORPORA_CURATE_H
 #define CORPORA_CURATE_H
@@ -19,6 +20,15 @@ struct curate_options {
   int refusals, repetition, exact, arrival, leak, merge;
   int64_t repetition_min_words;
   double dup_line, dup_para, dup_line_chars, dup_para_chars, top_2, top_3, top_4, dup_5, dup_6, dup_7, dup_8, dup_9, dup_10;
+  int quality, c4, fineweb;
+  int64_t min_doc_words, max_doc_words, min_avg_word_length, max_avg_word_length, min_stop_words;
+  double max_symbol_word_ratio, max_bullet_lines_ratio, max_ellipsis_lines_ratio, min_alpha_words_ratio;
+  const char *stop_words;
+  int remove_citations, terminal_punct, lorem_ipsum, javascript, curly_bracket, policy;
+  int64_t min_num_sentences, min_words_per_line, max_word_length;
+  double line_punct_thr, short_line_thr, char_duplicates_ratio, new_line_ratio;
+  int line_punct_exclude_zero;
+  int64_t short_line_length;
   double near, split_near, split_fraction, valid_fraction;
   struct opt_list against, against_signatures;
   int64_t against_n, split_seed;
@@ -34,6 +44,7 @@ struct verdict {
   const char *witness;  /* id of the kept row or the evaluation item, or "" */
 };
 
+enum { CURATE_NOTES = 24 };
 /* What scanning found out about a row; everything lives in its own arena `a`. */
 struct row {
   struct arena *a;
@@ -49,10 +60,13 @@ struct row {
   struct span group;            /* value that the split goes by, or {NULL,0} */
   const char *split;            /* name found in the row, kept as it is; NULL = none */
   struct verdict v;
+  struct note { const char *what; uint64_t n; } note[CURATE_NOTES]; /* for the ledger: what was changed or marked, how often */
+  int n_note;
 };
 
 struct filter {
   const char *name, *summary;
+  int early;                    /* 1: before words are cut; r->text and r->words are not there yet */
   int (*enabled)(const struct curate_options *o);
   enum status (*open)(const struct curate_options *o, void **state, struct err *e); /* may be NULL */
   /* Thread safe: state is read only. */
@@ -71,6 +85,11 @@ enum { CURATE_FILTERS = sizeof(
 
 /* Sets r->v; evidence is copied into the row's arena. */
 MUST_USE enum status curate_drop(struct row *r, const char *reason, double score, struct span evidence, struct span witness, struct err *e);
+
+/* `line` (copied) becomes the row; for early filters. */
+MUST_USE enum status curate_edit(struct row *r, const struct buf *line, struct err *e);
+/* Counts a change of the row in the ledger; what is a constant. Beyond CURATE_NOTES different ones a row the rest is left out. */
+void curate_note(struct row *r, const char *what, uint64_t n);
 
 /* ---- split (curate_split.c) ---- */
 enum { CURATE_TRAIN, CURATE_TEST, CURATE_VALID };

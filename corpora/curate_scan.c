@@ -18,6 +18,19 @@ enum status curate_drop(struct row *r, const char *reason, double score, struct 
   return STATUS_OK;
 }
 
+enum status curate_edit(struct row *r, const struct buf *line, struct err *e) {
+  char *p = arena_strndup(r->a, line->p ? line->p : "", line->n);
+  return p ? record_split((struct span){ p, line->n }, r->a, &r->rec, e) : err_nomem(e, line->n);
+}
+
+void curate_note(struct row *r, const char *what, uint64_t n) {
+  int i = 0;
+  while (i < r->n_note && strcmp(r->note[i].what, what) != 0) i++;
+  if (n == 0 || i == CURATE_NOTES) return;
+  if (i == r->n_note) r->note[r->n_note++] = (struct note){ what, 0 };
+  r->note[i].n += n;
+}
+
 /* Contents of the assistant's messages joined with '\n'. */
 static enum status answer_of(struct row *r, struct err *e) {
   enum status st;
@@ -79,10 +92,9 @@ static enum status split_found(struct row *r, struct err *e) {
   return STATUS_OK;
 }
 
-enum status curate_scan_row(const struct curate_options *o, const struct split_spec *split, int sets, void *const *state, struct row *r, struct err *e) {
+/* Text, words, sets: what filters that are not early look at. */
+static enum status read_texts(const struct curate_options *o, const struct split_spec *split, int sets, struct row *r, struct err *e) {
   enum status st;
-  r->line = xxh3_128(r->rec.line.p, r->rec.line.n);
-  TRY(record_id(&r->rec, r->a, &r->id, e));
   TRY(record_text(&r->rec, r->a, &r->text, e));
   TRY(words_scan(r->text, r->a, &r->words, e));
   r->normal[0] = r->words.normal;
@@ -92,12 +104,26 @@ enum status curate_scan_row(const struct curate_options *o, const struct split_s
   TRY(split_found(r, e));
   if (o->split) TRY(curate_split_group(split, r, e));
   if (sets) TRY(sets_of(r, e)); /* before the filters: they tell "repetition" what does not repeat */
+out:
+  return st;
+}
+
+enum status curate_scan_row(const struct curate_options *o, const struct split_spec *split, int sets, void *const *state, struct row *r, struct err *e) {
+  enum status st;
+  int late = 0;
+  r->line = xxh3_128(r->rec.line.p, r->rec.line.n);
+  TRY(record_id(&r->rec, r->a, &r->id, e));
   for (size_t f = 0; filter_table[f]; f++) {
     const struct filter *x = filter_table[f];
+    if (!late && !x->early) {
+      late = 1;
+      TRY(read_texts(o, split, sets, r, e));
+    }
     if (!x->enabled(o)) continue;
     TRY(x->scan(state[f], o, r, e));
-    if (r->v.reason) goto out;
+    if (r->v.reason) break;
   }
+  if (!late) TRY(split_found(r, e)); /* dropped early; what is left of it goes by its split */
 out:
   return st;
 }

@@ -191,4 +191,4 @@ static enum status scan(const void *state, const struct curate_options *o, struc
   return first ? curate_drop(r, "contaminated", (double)shared, run, s->item[first->item], e) : STATUS_OK;
 }
 
-const struct filter filter_against = { "against", "rows that share --against-words words in a row with an evaluation item", enabled, open_against, scan, close_against };
+const struct filter filter_against = { "against", "rows that share --against-words words in a row with an evaluation item", 0, enabled, open_against, scan, close_against };

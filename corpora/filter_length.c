@@ -16,4 +16,4 @@ static enum status scan(const void *state, const struct curate_options *o, struc
   return STATUS_OK;
 }
 
-const struct filter filter_length = { "length", "text within --min-chars, --max-chars, --min-words, --max-words", enabled, NULL, scan, NULL };
+const struct filter filter_length = { "length", "text within --min-chars, --max-chars, --min-words, --max-words", 0, enabled, NULL, scan, NULL };

@@ -51,4 +51,4 @@ static enum status scan(const void *state, const struct curate_options *o, struc
   return STATUS_OK;
 }
 
-const struct filter filter_refusal = { "refusal", "answers that decline or say \"as an AI\"", enabled, NULL, scan, NULL };
+const struct filter filter_refusal = { "refusal", "answers that decline or say \"as an AI\"", 0, enabled, NULL, scan, NULL };

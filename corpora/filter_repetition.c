@@ -5,47 +5,26 @@
  * A gram of n words is at most as frequent as its pairs or as a bucket of a small table, and nothing repeats when no 5-gram
  * does, so most texts are decided without counting exactly. */
 #include "curate.h"
+#include "filter_text.h"
 #include "hash.h"
 
 static int enabled(const struct curate_options *o) { return o->repetition; }
 
-struct cell {
-  uint64_t key;
-  uint32_t count, at;
-};
-struct table {
-  struct cell *cell;
-  size_t slots; /* a power of two, more than twice the keys */
-};
-
-static struct cell *bump(struct table *t, uint64_t key, size_t at) {
-  if (key == 0) key = 1;
-  size_t i = key & (t->slots - 1);
-  while (t->cell[i].key && t->cell[i].key != key) i = (i + 1) & (t->slots - 1);
-  if (!t->cell[i].key) t->cell[i].key = key, t->cell[i].at = (uint32_t)at;
-  t->cell[i].count++;
-  return &t->cell[i];
-}
-static void clear(struct table *t, size_t keys) {
-  for (t->slots = 64; t->slots < 2 * keys + 2;) t->slots *= 2;
+static void clear(struct text_table *t, size_t keys) {
+  t->slots = text_table_slots(keys);
   memset(t->cell, 0, t->slots * sizeof *t->cell);
 }
 
-static size_t chars_of(const char *p, size_t n) {
-  size_t c = 0;
-  for (size_t i = 0; i < n; i++) c += ((unsigned char)p[i] & 0xC0) != 0x80;
-  return c;
-}
 static size_t word_chars(const struct row *r, size_t i, int ascii) {
   size_t n = r->words.end[i] - r->words.start[i];
-  return ascii ? n : chars_of(r->text.p + r->words.start[i], n);
+  return ascii ? n : text_chars((struct span){ r->text.p + r->words.start[i], n });
 }
 static struct span gram_text(const struct row *r, size_t at, size_t n) {
   return (struct span){ r->text.p + r->words.start[at], r->words.end[at + n - 1] - r->words.start[at] };
 }
 
 /* Pieces between runs of at least `newlines` newlines. */
-static enum status pieces(struct row *r, struct span s, size_t newlines, size_t chars, double most, double most_chars, const char *name, const char *name_chars, struct table *t, struct err *e) {
+static enum status pieces(struct row *r, struct span s, size_t newlines, size_t chars, double most, double most_chars, const char *name, const char *name_chars, struct text_table *t, struct err *e) {
   size_t n = 0, again = 0, again_chars = 0, at = 0;
   struct span first = { "", 0 };
   const struct span none = { "", 0 };
@@ -54,7 +33,7 @@ static enum status pieces(struct row *r, struct span s, size_t newlines, size_t 
   for (const char *p = s.p, *end = s.p + s.n; p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++) count++;
   if (count == 1) return STATUS_OK; /* one piece */
   if (count * 2 + 2 > t->slots) { /* the table was made for the words: texts of newlines only have more pieces */
-    for (t->slots = 64; t->slots < 2 * count + 2;) t->slots *= 2;
+    t->slots = text_table_slots(count);
     t->cell = arena_alloc(r->a, t->slots * sizeof *t->cell);
     if (!t->cell) return err_nomem(e, t->slots * sizeof *t->cell);
   }
@@ -69,10 +48,10 @@ static enum status pieces(struct row *r, struct span s, size_t newlines, size_t 
       end += run;
     }
     n++;
-    if (bump(t, xxh3_seed(s.p + at, end - at, 1), 0)->count > 1) {
+    if (text_count(t, xxh3_seed(s.p + at, end - at, 1), 0)->count > 1) {
       if (!again && end > at) first = (struct span){ s.p + at, end - at };
       again++;
-      again_chars += chars_of(s.p + at, end - at);
+      again_chars += text_chars((struct span){ s.p + at, end - at });
     }
     if (end == s.n) break;
     at = end + run;
@@ -95,7 +74,7 @@ static size_t bucket_bound(const struct words *w, size_t n) {
   return most;
 }
 
-static enum status top_grams(struct row *r, const struct curate_options *o, size_t chars, int ascii, struct table *t, struct err *e) {
+static enum status top_grams(struct row *r, const struct curate_options *o, size_t chars, int ascii, struct text_table *t, struct err *e) {
   const double most[] = { o->top_2, o->top_3, o->top_4 };
   static const char *const names[] = { "top_2_gram", "top_3_gram", "top_4_gram" };
   const struct words *w = &r->words;
@@ -109,11 +88,11 @@ static enum status top_grams(struct row *r, const struct curate_options *o, size
     size_t bucket = bucket_bound(w, n);
     if (bucket < bound) bound = bucket;
     if ((double)bound * (double)longest <= most[k] * (double)chars) continue;
-    struct cell best = { 0, 0, UINT32_MAX };
+    struct text_cell best = { 0, 0, UINT32_MAX };
     struct words_roll roll = words_roll_start(w, n);
     clear(t, w->n);
     for (size_t i = 0; i + n <= w->n; i++) {
-      const struct cell *c = bump(t, words_roll(&roll, w, i, n), i);
+      const struct text_cell *c = text_count(t, words_roll(&roll, w, i, n), i);
       if (c->count > best.count || (c->count == best.count && c->at < best.at)) best = *c;
     }
     if (best.count < bound) bound = best.count;
@@ -124,7 +103,7 @@ static enum status top_grams(struct row *r, const struct curate_options *o, size
   return STATUS_OK;
 }
 
-static enum status repeated_grams(struct row *r, const struct curate_options *o, size_t chars, int ascii, struct table *t, struct err *e) {
+static enum status repeated_grams(struct row *r, const struct curate_options *o, size_t chars, int ascii, struct text_table *t, struct err *e) {
   const double most[] = { o->dup_5, o->dup_6, o->dup_7, o->dup_8, o->dup_9, o->dup_10 };
   static const char *const names[] = { "duplicated_5_n_grams", "duplicated_6_n_grams", "duplicated_7_n_grams", "duplicated_8_n_grams", "duplicated_9_n_grams", "duplicated_10_n_grams" };
   const struct words *w = &r->words;
@@ -143,7 +122,7 @@ static enum status repeated_grams(struct row *r, const struct curate_options *o,
     for (size_t i = 0; i + n <= w->n; i++) gram[i] = words_roll(&roll, w, i, n);
     clear(t, w->n);
     for (size_t i = 0; i + n <= w->n;) {
-      if (bump(t, gram[i], i)->count == 1) {
+      if (text_count(t, gram[i], i)->count == 1) {
         i++;
         continue;
       }
@@ -162,10 +141,9 @@ static enum status scan(const void *state, const struct curate_options *o, struc
   (void)state;
   enum status st = STATUS_OK;
   if ((int64_t)r->words.n < o->repetition_min_words || r->text.n == 0) return STATUS_OK;
-  size_t chars = chars_of(r->text.p, r->text.n);
+  size_t chars = text_chars(r->text);
   int ascii = chars == r->text.n;
-  struct table t = { NULL, 64 };
-  while (t.slots < 2 * r->words.n + 2) t.slots *= 2;
+  struct text_table t = { NULL, text_table_slots(r->words.n) };
   t.cell = arena_alloc(r->a, t.slots * sizeof *t.cell);
   if (!t.cell) return err_nomem(e, t.slots * sizeof *t.cell);
   struct span stripped = r->text;
@@ -178,4 +156,4 @@ static enum status scan(const void *state, const struct curate_options *o, struc
   return st;
 }
 
-const struct filter filter_repetition = { "repetition", "repeated lines, paragraphs and n-grams by Gopher's shares", enabled, NULL, scan, NULL };
+const struct filter filter_repetition = { "repetition", "repeated lines, paragraphs and n-grams by Gopher's shares", 0, enabled, NULL, scan, NULL };

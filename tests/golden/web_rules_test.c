@@ -46,6 +46,12 @@ static void against_datatrove(const struct filter *f, const char *field, int exp
     ok(span_string(record_get(&in, field), a, &want, &e), &e);
     ok(span_string(record_get(&in, "id"), a, &id, &e), &e);
     if (!span_is(want, got)) wrong++, print_message("%.*s: %s is '%s' (%g), expected '%.*s'\n", (int)id.n, id.p, field, got, r.v.score, (int)want.n, want.p);
+    if (f->early && !*got) { /* what it left of the text */
+      struct span now, text;
+      ok(record_string(&r.rec, "text", a, &now, &e), &e);
+      ok(span_string(record_get(&in, "c4_text"), a, &text, &e), &e);
+      if (now.n != text.n || memcmp(now.p, text.p, now.n)) wrong++, print_message("%.*s: text '%.*s', expected '%.*s'\n", (int)id.n, id.p, (int)now.n, now.p, (int)text.n, text.p);
+    }
     drops += want.n > 0;
     p = end + 1;
   }
@@ -60,6 +66,20 @@ static void repetition(void **state) {
   (void)state;
   against_datatrove(&filter_repetition, "repetition", 120);
 }
+static void quality(void **state) {
+  (void)state;
+  against_datatrove(&filter_quality, "quality", 158);
+}
+
+static void c4(void **state) {
+  (void)state;
+  against_datatrove(&filter_c4, "c4", 99);
+}
+
+static void fineweb(void **state) {
+  (void)state;
+  against_datatrove(&filter_fineweb, "fineweb", 131);
+}
 
 int main(void) {
   struct err e = { 0 };
@@ -68,7 +88,7 @@ int main(void) {
   char name[] = "curate", *argv[] = { name, NULL };
   if (!a || opt_parse("curate", curate_rows, &defaults, NULL, NULL, 1, argv, &rest, a, &e) != STATUS_OK) return 1;
   defaults.repetition_min_words = 0; /* datatrove has no bound */
-  const struct CMUnitTest tests[] = { cmocka_unit_test(repetition) };
+  const struct CMUnitTest tests[] = { cmocka_unit_test(repetition), cmocka_unit_test(quality), cmocka_unit_test(c4), cmocka_unit_test(fineweb) };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   arena_free(a);
   return failed;
