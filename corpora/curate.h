@@ -29,6 +29,9 @@ struct curate_options {
   double line_punct_thr, short_line_thr, char_duplicates_ratio, new_line_ratio;
   int line_punct_exclude_zero;
   int64_t short_line_length;
+  const char *pii, *pii_kinds, *rules;
+  double pii_min_score, copied, support, gibberish, mojibake;
+  int fences;
   double near, split_near, split_fraction, valid_fraction;
   struct opt_list against, against_signatures;
   int64_t against_n, split_seed;

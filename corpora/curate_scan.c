@@ -99,7 +99,7 @@ static enum status read_texts(const struct curate_options *o, const struct split
   TRY(words_scan(r->text, r->a, &r->words, e));
   r->normal[0] = r->words.normal;
   r->normal[1] = r->words.n;
-  if (o->refusals) TRY(answer_of(r, e));
+  if (o->refusals || o->fences || o->copied > 0 || o->support > 0) TRY(answer_of(r, e));
   TRY(priority_of(o, r, e));
   TRY(split_found(r, e));
   if (o->split) TRY(curate_split_group(split, r, e));
