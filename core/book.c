@@ -98,7 +98,7 @@ enum status book_source(struct book *b, size_t i, struct seg_source *src, struct
   if (s->fd < 0) {
     while (b->fd_open >= FDS_MAX) {
       struct seg *old = &b->seg[b->fd_hand++ % b->n_seg];
-      if (old->own || old->fd < 0) continue;
+      if (old->own || old->fd < 0 || b->fd_kept == (size_t)(old - b->seg) + 1) continue;
       close(old->fd);
       old->fd = -1;
       b->fd_open--;
@@ -173,7 +173,9 @@ enum status book_scan_seg(struct book *b, size_t i, struct err *e) {
   enum status st = book_source(b, i, &x.src, e);
   if (st != STATUS_OK) return st;
   if (x.src.bytes == b->seg[i].scanned) return STATUS_OK;
+  b->fd_kept = i + 1;
   st = seg_scan(&x.src, b->seg[i].scanned, absorb, &x, &rep, e);
+  b->fd_kept = 0;
   if (st == STATUS_DATA) {
     log_warn("%s; left out", e ? e->msg : b->seg[i].path);
     b->seg[i].bad = 1;
@@ -331,11 +333,12 @@ static void book_free(struct book *b) {
     if (b->seg[i].fd >= 0) close(b->seg[i].fd);
     mem_free(b->seg[i].name);
     mem_free(b->seg[i].path);
+    mem_free(b->seg[i].chunk);
   }
   book_index_close(b->index);
   if (b->lock_fd >= 0) close(b->lock_fd);
   mem_free(b->seg);
-  mem_free(b->table);
+  book_map_free(b);
   mem_free(b->money);
   mem_free(b->tag);
   mem_free(b->note);
@@ -377,18 +380,19 @@ enum status book_close(struct book *b, struct err *e) {
 
 /* ---- journal ---- */
 
-void book_key(struct span identity, struct span body, uint32_t ordinal, unsigned char key[32]) {
+int book_key(struct span identity, struct span body, uint32_t ordinal, unsigned char key[32]) {
   unsigned char n[8 + 8 + 4];
   struct sha256 *s = sha256_new();
   seg_put_u64(n, identity.n);
   seg_put_u64(n + 8, body.n);
   seg_put_u32(n + 16, ordinal);
   memset(key, 0, 32);
-  if (!s) return;
+  if (!s) return 0;
   sha256_add(s, n, sizeof n);
   sha256_add(s, identity.p, identity.n);
   sha256_add(s, body.p, body.n);
   sha256_end(s, key);
+  return 1;
 }
 
 static enum status read_answer(struct book *b, const struct entry *en, const struct span *body, struct arena *a, struct book_answer *ans,
@@ -398,15 +402,13 @@ static enum status read_answer(struct book *b, const struct entry *en, const str
   struct span payload;
   struct seg_answer sa;
   struct seg_record r = { SEG_ANSWER, en->time_ns, en->offset, en->length, en->xxh3 };
-  unsigned char key[SEG_KEY];
-  memcpy(key, en->key, SEG_KEY); /* book_sync gives the lock back: the table may move under en */
   if (b->seg[en->seg].own && seg_record_end(&r) > b->durable) TRY(book_sync(b, e));
   TRY(book_source(b, en->seg, &src, e));
   st = seg_payload(&src, &r, a, &payload, e);
   if (st == STATUS_DATA) return STATUS_OK; /* never committed: ask again */
   if (st != STATUS_OK) goto out;
   TRY(seg_answer_parse(payload, &sa, e));
-  if (memcmp(sa.key, key, SEG_KEY)) TRY(err_set(e, STATUS_CHECKSUM, "'%s' byte %llu: holds another answer than expected", src.name, (unsigned long long)r.offset));
+  if (memcmp(sa.key, en->key, SEG_KEY)) TRY(err_set(e, STATUS_CHECKSUM, "'%s' byte %llu: holds another answer than expected", src.name, (unsigned long long)r.offset));
   if (body && (sa.body.n != body->n || (body->n && memcmp(sa.body.p, body->p, body->n)))) goto out;
   *ans = (struct book_answer){ sa.body, sa.answer, sa.meta };
   *found = 1;
@@ -419,18 +421,18 @@ enum { REFRESH_NS = 200000000 };
 static enum status find(struct book *b, const unsigned char key[32], const struct span *body, struct arena *a, struct book_answer *ans,
                         int *found, struct err *e) {
   enum status st = STATUS_OK;
-  struct entry from_index;
+  struct entry en, from_index;
+  int in_map = 0, in_index = 0;
   *found = 0;
   pthread_mutex_lock(&b->mu);
-  const struct entry *en = book_map_get(b, key);
-  int in_index = 0;
+  TRY(book_map_get(b, key, &en, &in_map, e));
   TRY(book_index_find(b, key, &from_index, &in_index, e));
-  if (in_index && (!en || from_index.time_ns < en->time_ns)) en = &from_index; /* the earliest counts */
-  if (!en && book_monotonic_ns() - b->refreshed_ns > REFRESH_NS) { /* somebody else may have asked it meanwhile */
+  if (in_index && (!in_map || from_index.time_ns < en.time_ns)) en = from_index; /* the earliest counts */
+  if (!in_map && !in_index && book_monotonic_ns() - b->refreshed_ns > REFRESH_NS) { /* somebody else may have asked it meanwhile */
     TRY(book_scan_all(b, e));
-    en = book_map_get(b, key);
+    TRY(book_map_get(b, key, &en, &in_map, e));
   }
-  if (en) TRY(read_answer(b, en, body, a, ans, found, e));
+  if (in_map || in_index) TRY(read_answer(b, &en, body, a, ans, found, e));
 out:
   pthread_mutex_unlock(&b->mu);
   return st;

@@ -17,8 +17,8 @@ MUST_USE enum status book_open(const char *path, int flags, struct book **b, str
 MUST_USE enum status book_close(struct book *b, struct err *e);
 const char *book_path(const struct book *b);
 
-/* ---- journal ---- key = SHA-256 over (teacher identity, exact request body, sample ordinal) */
-void book_key(struct span identity, struct span body, uint32_t ordinal, unsigned char key[32]);
+/* ---- journal ---- key = SHA-256 over (teacher identity, exact request body, sample ordinal). 0 = no memory: key is not to be used. */
+int book_key(struct span identity, struct span body, uint32_t ordinal, unsigned char key[32]);
 struct book_answer {
   struct span body;     /* request, compared on a hit */
   struct span answer;   /* response JSON exactly as the dialect wants it back */

@@ -34,9 +34,12 @@ static enum status grow(struct book *b, struct err *e) {
 }
 
 enum status book_claim_add(struct book *b, const unsigned char *key, uint32_t seg, struct err *e) {
-  if (book_map_get(b, key)) return STATUS_OK; /* answered already */
+  struct entry en;
+  int answered = 0;
+  enum status st = book_map_get(b, key, &en, &answered, e);
+  if (st != STATUS_OK || answered) return st;
   if (b->n_claim * 4 >= b->cap_claim * 3) {
-    enum status st = grow(b, e);
+    st = grow(b, e);
     if (st != STATUS_OK) return st;
   }
   size_t i = home_of(b, key);
@@ -99,8 +102,8 @@ static enum status alive(struct book *b, uint32_t seg, int *there, struct err *e
 
 static enum status answered(struct book *b, const unsigned char *key, int *yes, struct err *e) {
   struct entry en;
-  *yes = book_map_get(b, key) != NULL;
-  return *yes ? STATUS_OK : book_index_find(b, key, &en, yes, e);
+  enum status st = book_map_get(b, key, &en, yes, e);
+  return st != STATUS_OK || *yes ? st : book_index_find(b, key, &en, yes, e);
 }
 
 static enum status judge(struct book *b, struct book_claim *c, struct err *e) {

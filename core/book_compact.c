@@ -54,8 +54,11 @@ static enum status take(void *ctx, const struct seg_record *r, struct err *e) {
     return STATUS_OK;
   }
   if (r->type == SEG_ANSWER && payload.n >= SEG_KEY) {
-    const struct entry *en = book_map_get(x->b, (const unsigned char *)payload.p);
-    if (en && (en->seg != x->seg || en->offset != r->offset)) { /* another one counts */
+    struct entry en;
+    int known = 0;
+    st = book_map_get(x->b, (const unsigned char *)payload.p, &en, &known, e);
+    if (st != STATUS_OK) return st;
+    if (known && (en.seg != x->seg || en.offset != r->offset)) { /* another one counts */
       x->dropped++;
       return STATUS_OK;
     }

@@ -24,8 +24,8 @@ static enum status gather(void *ctx, const struct seg_record *r, struct err *e) 
   if (r->type != SEG_FAILED || r->length < SEG_KEY) return STATUS_OK;
   enum status st = seg_payload_start(&g->src, r, ref.key, SEG_KEY, e);
   if (st != STATUS_OK) return st;
-  answered = book_map_get(g->b, ref.key) != NULL;
-  if (!answered) st = book_index_find(g->b, ref.key, &en, &answered, e);
+  st = book_map_get(g->b, ref.key, &en, &answered, e);
+  if (st == STATUS_OK && !answered) st = book_index_find(g->b, ref.key, &en, &answered, e);
   if (st != STATUS_OK || answered) return st;
   if (l->n == l->cap) {
     size_t cap = l->cap ? l->cap * 2 : 64;
@@ -64,6 +64,7 @@ enum status book_failed_list(struct book *b, struct book_failed **out, size_t *n
     if (b->seg[i].bad) continue;
     TRY(book_source(b, i, &g.src, e));
     if (g.src.bytes > b->seg[i].scanned) g.src.bytes = b->seg[i].scanned;
+    b->fd_kept = i + 1;
     TRY(seg_scan(&g.src, 0, gather, &g, &rep, e));
   }
   if (l->n) qsort(l->ref, l->n, sizeof *l->ref, by_key);
@@ -73,6 +74,7 @@ enum status book_failed_list(struct book *b, struct book_failed **out, size_t *n
   l->n = *n = kept;
   if (l->n) qsort(l->ref, l->n, sizeof *l->ref, by_time);
 out:
+  b->fd_kept = 0;
   pthread_mutex_unlock(&b->mu);
   if (st != STATUS_OK) book_failed_free(l);
   else *out = l;

@@ -12,6 +12,8 @@ struct seg {
   int own, bad;     /* bad: head not of a book, said once */
   int closed;       /* its writer is gone: it never grows again */
   uint64_t scanned; /* bytes absorbed */
+  uint32_t *chunk;  /* (n_chunk) place of each 4 MiB of it in the address space of the map, 0 = none yet */
+  size_t n_chunk;
   int64_t probed_ns, grown_ns; /* monotonic time: last look for its writer; last growth seen */
 };
 
@@ -20,6 +22,13 @@ struct entry { /* one journal answer */
   uint32_t seg;
   uint64_t time_ns, offset, length, xxh3;
 };
+
+/* The map from keys to answers keeps 8 bytes of each, whatever the book's size: 24 bits of the key and where the record stands. Time,
+ * length and the whole key are read from the record. 256 parts, each open addressing, grown by a quarter: a table that doubles as
+ * a whole would need three times its size for a moment. */
+enum { BOOK_MAP_PARTS = 256 };
+struct map_part { uint64_t *slot; uint32_t n, cap; };
+struct map_chunk { uint32_t seg, at; }; /* 4 MiB number `at` of a segment */
 
 /* Reservations that are not settled. What is settled is forgotten: ids of one writer (tag) count up, so the highest one seen tells
  * a record that was read before (after a merge or a compaction that was killed). */
@@ -38,8 +47,9 @@ struct book {
   pthread_cond_t synced;
   struct seg *seg;
   size_t n_seg, cap_seg;
-  struct entry *table; /* open addressing, cap_table a power of two; length 0 and offset 0 = free */
-  size_t n_table, cap_table;
+  struct map_part part[BOOK_MAP_PARTS];
+  struct map_chunk *chunk; /* (n_chunk) number 0 is none */
+  size_t n_chunk, cap_chunk;
   struct money_row *money;
   size_t n_money, cap_money;
   struct money_tag *tag;
@@ -56,7 +66,7 @@ struct book {
   uint64_t flushed;    /* bytes of our segment in the file */
   uint64_t durable;    /* of these, synced */
   int syncing, fd_open;
-  size_t fd_hand;
+  size_t fd_hand, fd_kept; /* fd_kept: 1 + the segment that is being scanned: its descriptor is not given up; 0 = none */
   int64_t refreshed_ns; /* monotonic time of the last look at the folder */
   struct book_index *index; /* SQLite cache, NULL when there is none */
 };
@@ -79,7 +89,8 @@ MUST_USE enum status book_flush(struct book *b, struct err *e); /* writes, does 
 MUST_USE enum status book_sync(struct book *b, struct err *e);  /* group commit; gives mu back while it waits */
 
 MUST_USE enum status book_map_add(struct book *b, const struct entry *en, struct err *e); /* of equal keys the earlier time stays */
-const struct entry *book_map_get(const struct book *b, const unsigned char key[SEG_KEY]);
+MUST_USE enum status book_map_get(struct book *b, const unsigned char key[SEG_KEY], struct entry *en, int *found, struct err *e);
+void book_map_free(struct book *b); /* the map's memory, not that of the segments' chunks */
 MUST_USE enum status book_money_add(struct book *b, uint32_t type, uint64_t id, uint64_t micro_usd, struct err *e);
 MUST_USE enum status book_money_seen(struct book *b, uint64_t id, struct err *e);
 

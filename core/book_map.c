@@ -1,133 +1,139 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The book's tables in memory: key to answer, reservations. Keys are SHA-256 already, so their first bytes are the hash. */
+ * The book's map in memory, key to answer: 8 bytes a slot, verified against the record itself. Keys are SHA-256 already, so their
+ * bytes are the hash: the first names the part, the next three stand in the slot. */
 #include "book_internal.h"
 
-static size_t slot_of(const struct book *b, const unsigned char *key) {
-  size_t i = (size_t)seg_u64(key) & (b->cap_table - 1);
-  while (b->table[i].offset && memcmp(b->table[i].key, key, SEG_KEY)) i = (i + 1) & (b->cap_table - 1);
-  return i;
+enum { CHUNK_BITS = 19, ADDRESS_BITS = 40, PRINT_BITS = 24 }; /* addresses count 8 bytes: records stand on multiples of 8 */
+#define ADDRESS_MASK (((uint64_t)1 << ADDRESS_BITS) - 1)
+#define CHUNKS_MAX ((size_t)1 << (ADDRESS_BITS - CHUNK_BITS))
+
+static uint32_t print_of(const unsigned char *key) { return (uint32_t)key[1] | (uint32_t)key[2] << 8 | (uint32_t)key[3] << 16; }
+
+static uint32_t home_of(uint32_t print, uint32_t cap) { return (uint32_t)((uint64_t)print * cap >> PRINT_BITS); }
+
+static uint32_t after(const struct map_part *p, uint32_t i) { return i + 1 < p->cap ? i + 1 : 0; }
+
+/* ---- addresses: 4 MiB of a segment at a time get a place in one space of 8 TiB ---- */
+
+static enum status chunk_new(struct book *b, uint32_t seg, size_t at, struct err *e) {
+  if (b->n_chunk >= b->cap_chunk) {
+    size_t cap = b->cap_chunk ? b->cap_chunk * 2 : 64;
+    struct map_chunk *c = mem_realloc(b->chunk, cap * sizeof *c);
+    if (!c) return err_nomem(e, cap * sizeof *c);
+    b->chunk = c;
+    b->cap_chunk = cap;
+  }
+  if (b->n_chunk == 0) b->chunk[b->n_chunk++] = (struct map_chunk){ 0, 0 };
+  if (b->n_chunk >= CHUNKS_MAX) return err_set(e, STATUS_LIMIT, "'%s': a book of more than 8 TiB; begin another one", b->path);
+  b->chunk[b->n_chunk] = (struct map_chunk){ seg, (uint32_t)at };
+  b->seg[seg].chunk[at] = (uint32_t)b->n_chunk++;
+  return STATUS_OK;
 }
 
-static enum status grow(struct book *b, struct err *e) {
-  struct entry *old = b->table;
-  size_t n = b->cap_table, cap = n ? n * 2 : 256;
-  struct entry *t = mem_calloc(cap, sizeof *t);
-  if (!t) return err_nomem(e, cap * sizeof *t);
-  b->table = t;
-  b->cap_table = cap;
-  for (size_t i = 0; i < n; i++)
-    if (old[i].offset) t[slot_of(b, old[i].key)] = old[i];
-  mem_free(old);
+static enum status address_of(struct book *b, uint32_t seg, uint64_t offset, uint64_t *address, struct err *e) {
+  struct seg *s = &b->seg[seg];
+  size_t at = (size_t)(offset >> (CHUNK_BITS + 3));
+  if (at >= s->n_chunk) {
+    size_t n = at + 1;
+    uint32_t *c = mem_realloc(s->chunk, n * sizeof *c);
+    if (!c) return err_nomem(e, n * sizeof *c);
+    memset(c + s->n_chunk, 0, (n - s->n_chunk) * sizeof *c);
+    s->chunk = c;
+    s->n_chunk = n;
+  }
+  if (!s->chunk[at]) {
+    enum status st = chunk_new(b, seg, at, e);
+    if (st != STATUS_OK) return st;
+  }
+  *address = (uint64_t)s->chunk[at] << CHUNK_BITS | (offset >> 3 & (((uint64_t)1 << CHUNK_BITS) - 1));
+  return STATUS_OK;
+}
+
+/* What stands at a slot's address; also for what is not written to our own segment yet. */
+static enum status entry_at(struct book *b, uint64_t slot, struct entry *en, struct err *e) {
+  enum status st = STATUS_OK;
+  uint64_t address = slot & ADDRESS_MASK, before = 0;
+  struct map_chunk c = b->chunk[address >> CHUNK_BITS];
+  struct seg_source src;
+  struct seg_record r;
+  en->seg = c.seg;
+  en->offset = ((uint64_t)c.at << CHUNK_BITS | (address & (((uint64_t)1 << CHUNK_BITS) - 1))) << 3;
+  if (b->seg[c.seg].own && en->offset >= b->flushed) {
+    src = (struct seg_source){ -1, (const unsigned char *)b->out.p, b->out.n, b->seg[c.seg].path };
+    before = b->flushed;
+  } else {
+    TRY(book_source(b, c.seg, &src, e));
+  }
+  TRY(seg_record_at(&src, en->offset - before, &r, en->key, SEG_KEY, e));
+  en->time_ns = r.time_ns;
+  en->length = r.length;
+  en->xxh3 = r.xxh3;
+out:
+  return st;
+}
+
+/* ---- slots ---- */
+
+static enum status grow(struct map_part *p, struct err *e) {
+  struct map_part big = { NULL, p->n, p->cap < 16 ? 16 : p->cap + p->cap / 4 };
+  big.slot = mem_calloc(big.cap, sizeof *big.slot);
+  if (!big.slot) return err_nomem(e, big.cap * sizeof *big.slot);
+  for (uint32_t k = 0; k < p->cap; k++) {
+    if (!p->slot[k]) continue;
+    uint32_t i = home_of((uint32_t)(p->slot[k] >> ADDRESS_BITS), big.cap);
+    while (big.slot[i]) i = after(&big, i);
+    big.slot[i] = p->slot[k];
+  }
+  mem_free(p->slot);
+  *p = big;
   return STATUS_OK;
 }
 
 enum status book_map_add(struct book *b, const struct entry *en, struct err *e) {
-  if (b->n_table * 4 >= b->cap_table * 3) {
-    enum status st = grow(b, e);
-    if (st != STATUS_OK) return st;
-  }
-  struct entry *at = &b->table[slot_of(b, en->key)];
-  if (!at->offset) b->n_table++;
-  else if (at->time_ns <= en->time_ns) return STATUS_OK; /* one answer for all, whatever the order of reading */
-  *at = *en;
-  return STATUS_OK;
-}
-
-const struct entry *book_map_get(const struct book *b, const unsigned char key[SEG_KEY]) {
-  if (!b->cap_table) return NULL;
-  const struct entry *en = &b->table[slot_of(b, key)];
-  return en->offset ? en : NULL;
-}
-
-/* ---- money ---- */
-
-static size_t money_home(const struct book *b, uint64_t id) { return (size_t)(id * 0x9E3779B97F4A7C15u >> 20) & (b->cap_money - 1); }
-
-static struct money_row *money_find(struct book *b, uint64_t id) {
-  if (!b->cap_money) return NULL;
-  size_t i = money_home(b, id);
-  while (b->money[i].id && b->money[i].id != id) i = (i + 1) & (b->cap_money - 1);
-  return b->money[i].id ? &b->money[i] : NULL;
-}
-
-static enum status money_open(struct book *b, uint64_t id, uint64_t micro_usd, struct err *e) {
-  if (b->n_money * 4 >= b->cap_money * 3) {
-    struct money_row *old = b->money;
-    size_t n = b->cap_money, cap = n ? n * 2 : 256;
-    struct money_row *t = mem_calloc(cap, sizeof *t);
-    if (!t) return err_nomem(e, cap * sizeof *t);
-    b->money = t;
-    b->cap_money = cap;
-    for (size_t k = 0; k < n; k++) {
-      if (!old[k].id) continue;
-      size_t i = money_home(b, old[k].id);
-      while (t[i].id) i = (i + 1) & (cap - 1);
-      t[i] = old[k];
+  enum status st = STATUS_OK;
+  struct map_part *p = &b->part[en->key[0]];
+  struct entry old;
+  uint32_t print = print_of(en->key);
+  uint64_t address = 0;
+  TRY(address_of(b, en->seg, en->offset, &address, e));
+  if ((uint64_t)p->n * 8 >= (uint64_t)p->cap * 7) TRY(grow(p, e));
+  uint32_t i = home_of(print, p->cap);
+  for (; p->slot[i]; i = after(p, i)) {
+    if (p->slot[i] >> ADDRESS_BITS != print) continue;
+    if ((p->slot[i] & ADDRESS_MASK) == address) goto out; /* read twice after a scan that was cut short */
+    st = entry_at(b, p->slot[i], &old, e);
+    if (st == STATUS_CHECKSUM) { /* what stood there is gone: the whole one counts */
+      st = STATUS_OK;
+      break;
     }
-    mem_free(old);
+    if (st != STATUS_OK) goto out;
+    if (memcmp(old.key, en->key, SEG_KEY)) continue; /* another key with the same print */
+    if (old.time_ns <= en->time_ns) goto out; /* one answer for all, whatever the order of reading */
+    break;
   }
-  size_t i = money_home(b, id);
-  while (b->money[i].id) i = (i + 1) & (b->cap_money - 1);
-  b->money[i] = (struct money_row){ id, micro_usd };
-  b->n_money++;
-  return STATUS_OK;
-}
-
-static void money_close(struct book *b, struct money_row *row) {
-  size_t mask = b->cap_money - 1, i = (size_t)(row - b->money);
-  for (size_t j = (i + 1) & mask; b->money[j].id; j = (j + 1) & mask) { /* no search may meet a hole before its end */
-    if (((j - money_home(b, b->money[j].id)) & mask) < ((j - i) & mask)) continue;
-    b->money[i] = b->money[j];
-    i = j;
-  }
-  b->money[i].id = 0;
-  b->n_money--;
-}
-
-static enum status tag_of(struct book *b, uint64_t tag, struct money_tag **out, struct err *e) {
-  if (b->last_tag < b->n_tag && b->tag[b->last_tag].tag == tag) { /* a segment's records stand together */
-    *out = &b->tag[b->last_tag];
-    return STATUS_OK;
-  }
-  for (b->last_tag = 0; b->last_tag < b->n_tag && b->tag[b->last_tag].tag != tag; b->last_tag++) continue;
-  if (b->last_tag == b->n_tag) {
-    if (b->n_tag == b->cap_tag) {
-      size_t cap = b->cap_tag ? b->cap_tag * 2 : 16;
-      struct money_tag *t = mem_realloc(b->tag, cap * sizeof *t);
-      if (!t) return err_nomem(e, cap * sizeof *t);
-      b->tag = t;
-      b->cap_tag = cap;
-    }
-    b->tag[b->n_tag++] = (struct money_tag){ tag, 0 };
-  }
-  *out = &b->tag[b->last_tag];
-  return STATUS_OK;
-}
-
-/* Spent is what was settled, else what was reserved. */
-enum status book_money_add(struct book *b, uint32_t type, uint64_t id, uint64_t micro_usd, struct err *e) {
-  struct money_tag *t = NULL;
-  uint64_t count = id & BOOK_MONEY_COUNT;
-  if (id == 0) return STATUS_OK; /* never given out */
-  enum status st = tag_of(b, id & ~(uint64_t)BOOK_MONEY_COUNT, &t, e);
-  if (st != STATUS_OK) return st;
-  struct money_row *row = money_find(b, id);
-  if (type == SEG_SETTLE && row) {
-    b->spent -= row->reserved;
-    b->spent += micro_usd;
-    money_close(b, row);
-    return STATUS_OK;
-  }
-  if (count < t->next) return STATUS_OK; /* read before */
-  t->next = count + 1;
-  b->spent += micro_usd;
-  return type == SEG_RESERVE ? money_open(b, id, micro_usd, e) : STATUS_OK; /* a settlement alone: its reservation was damaged */
-}
-
-/* The highest reservation of a writer that something else than its records knows (the index). */
-enum status book_money_seen(struct book *b, uint64_t id, struct err *e) {
-  struct money_tag *t = NULL;
-  enum status st = tag_of(b, id & ~(uint64_t)BOOK_MONEY_COUNT, &t, e);
-  if (st == STATUS_OK && t->next <= (id & BOOK_MONEY_COUNT)) t->next = (id & BOOK_MONEY_COUNT) + 1;
+  if (!p->slot[i]) p->n++;
+  p->slot[i] = (uint64_t)print << ADDRESS_BITS | address;
+out:
   return st;
+}
+
+enum status book_map_get(struct book *b, const unsigned char key[SEG_KEY], struct entry *en, int *found, struct err *e) {
+  enum status st = STATUS_OK;
+  const struct map_part *p = &b->part[key[0]];
+  uint32_t print = print_of(key);
+  *found = 0;
+  for (uint32_t i = p->cap ? home_of(print, p->cap) : 0; p->cap && p->slot[i]; i = after(p, i)) {
+    if (p->slot[i] >> ADDRESS_BITS != print) continue;
+    TRY(entry_at(b, p->slot[i], en, e));
+    if (memcmp(en->key, key, SEG_KEY)) continue;
+    *found = 1;
+    break;
+  }
+out:
+  return st;
+}
+
+void book_map_free(struct book *b) {
+  for (size_t i = 0; i < BOOK_MAP_PARTS; i++) mem_free(b->part[i].slot);
+  mem_free(b->chunk);
 }

@@ -191,6 +191,18 @@ enum status seg_payload_start(const struct seg_source *s, const struct seg_recor
   return st;
 }
 
+enum status seg_record_at(const struct seg_source *s, uint64_t offset, struct seg_record *r, void *start, size_t n, struct err *e) {
+  unsigned char h[SEG_RECORD_HEAD + 64];
+  size_t got;
+  n = n < 64 ? n : 64;
+  enum status st = read_at(s, offset, h, SEG_RECORD_HEAD + n, &got, e);
+  if (st != STATUS_OK) return st;
+  if (got < SEG_RECORD_HEAD + n || !sound_head(h, offset, r) || r->length < n)
+    return err_set(e, STATUS_CHECKSUM, "'%s' byte %llu: a record stood here and does not any more; see 'retort book verify'", s->name, (unsigned long long)offset);
+  memcpy(start, h + SEG_RECORD_HEAD, n);
+  return STATUS_OK;
+}
+
 /* After a power cut the last write may be zeros from some byte on: never synced, so never promised to anybody. Text never
  * ends in a NUL, so the last byte tells it from damage. */
 static int never_written(const struct seg_source *s, const struct seg_record *r, const char *payload) {

@@ -45,6 +45,8 @@ MUST_USE enum status seg_scan(const struct seg_source *s, uint64_t from,
 /* Payload in arena memory, its hash checked: STATUS_CHECKSUM names segment and byte; STATUS_DATA for a last record whose
  * end is zeros (a power cut before the sync). */
 MUST_USE enum status seg_payload(const struct seg_source *s, const struct seg_record *r, struct arena *a, struct span *out, struct err *e);
+/* The record whose head stands at offset, and the first n bytes of its payload (unchecked). STATUS_CHECKSUM when no sound head is there. */
+MUST_USE enum status seg_record_at(const struct seg_source *s, uint64_t offset, struct seg_record *r, void *start, size_t n, struct err *e);
 /* First n bytes of the payload, unchecked (keys while scanning). */
 MUST_USE enum status seg_payload_start(const struct seg_source *s, const struct seg_record *r, void *dst, size_t n, struct err *e);
 

@@ -79,7 +79,7 @@ struct chunk {
 };
 struct arena {
   struct chunk *first, *last;
-  size_t total, cap;
+  size_t total, cap, first_bytes;
 };
 #define CHUNK_FIRST ((size_t)8 << 10)
 #define CHUNK_MOST ((size_t)4 << 20)
@@ -90,8 +90,15 @@ struct arena *arena_new(size_t cap_bytes) {
   return a;
 }
 
+struct arena *arena_new_small(size_t first_bytes) {
+  struct arena *a = arena_new(0);
+  if (a != NULL) a->first_bytes = first_bytes;
+  return a;
+}
+
 static struct chunk *chunk_add(struct arena *a, size_t n) {
   size_t cap = a->last ? a->last->cap * 2 : CHUNK_FIRST;
+  if (a->first_bytes) cap = a->total / 2 > a->first_bytes ? a->total / 2 : a->first_bytes; /* little waste rather than few chunks */
   if (cap > CHUNK_MOST) cap = CHUNK_MOST;
   if (cap < n) cap = n;
   if (cap > SIZE_MAX - sizeof(struct chunk)) return NULL;

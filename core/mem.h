@@ -29,6 +29,7 @@ uint64_t mem_peak_rss_bytes(void);
 /* Arena: bump allocation, freed or reset as a whole. cap_bytes = 0 means no cap. */
 struct arena;
 struct arena *arena_new(size_t cap_bytes);
+struct arena *arena_new_small(size_t first_bytes); /* little waste: its first chunk, kept for good, has so many bytes instead of 8 KiB; where thousands live at once */
 void *arena_alloc(struct arena *a, size_t n); /* 16-byte aligned, not zeroed; NULL when over the cap or out of memory */
 void *arena_calloc(struct arena *a, size_t count, size_t size);
 char *arena_strndup(struct arena *a, const char *s, size_t n);

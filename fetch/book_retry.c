@@ -119,8 +119,7 @@ static int find_ordinal(const struct retry_one *k, uint32_t *ordinal)
   unsigned char key[32];
   for (uint32_t back = 0; back < CHOICES_MAX && back <= k->ordinal; back++) {
     *ordinal = k->ordinal - back;
-    book_key(k->identity, k->was.body, *ordinal, key);
-    if (memcmp(key, k->key, sizeof key) == 0) {
+    if (book_key(k->identity, k->was.body, *ordinal, key) && memcmp(key, k->key, sizeof key) == 0) {
       return 1;
     }
   }

@@ -48,7 +48,7 @@ static enum status new_row(struct rows *q, struct row **out, struct err *e)
     *r = kept;
   } else {
     r = mem_calloc(1, sizeof *r);
-    if (r == NULL || (r->a = arena_new(0)) == NULL) {
+    if (r == NULL || (r->a = arena_new_small(512)) == NULL) {
       mem_free(r);
       return err_nomem(e, sizeof *r);
     }

@@ -62,7 +62,7 @@ static enum status new_ask(struct teacher *t, struct ask **out, struct err *e)
     arena_reset(a);
   } else {
     k = mem_calloc(1, sizeof *k);
-    if (k == NULL || (k->a = arena_new(0)) == NULL) {
+    if (k == NULL || (k->a = arena_new_small(512)) == NULL) {
       ask_free(k);
       return err_nomem(e, sizeof *k);
     }
@@ -362,7 +362,9 @@ static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *
     set_put(t, k);
     return STATUS_OK;
   }
-  book_key((struct span){ t->identity, strlen(t->identity) }, (struct span){ k->body.p, k->body.n }, first, k->key);
+  if (!book_key((struct span){ t->identity, strlen(t->identity) }, (struct span){ k->body.p, k->body.n }, first, k->key)) {
+    return err_nomem(e, 256); /* under another key a paid answer would be lost */
+  }
   TRY(follow_same(t, k, &found, e));
   if (!found) {
     TRY(look_up(t, k, &found, e));
