@@ -32,6 +32,8 @@ struct curate_options {
   const char *pii, *pii_kinds, *rules;
   double pii_min_score, copied, support, gibberish, mojibake;
   int fences;
+  const char *lang, *lang_model;
+  double lang_min;
   double near, split_near, split_fraction, valid_fraction;
   struct opt_list against, against_signatures;
   int64_t against_n, split_seed;

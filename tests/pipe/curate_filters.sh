@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Filters of `curate` on the command line: expected values are the planted ones of the curation goldens or made by hand. What
 # filters write and drop must depend neither on the order of rows, nor on threads, nor on memory.
-. "$RETORT_SOURCE/tests/pipe/lib.bash"
+. "$RETORT_SOURCE/tests/pipe/lib.bash" || exit 1
 G=$RETORT_SOURCE/tests/golden/data/curate
 ids() { jq -r .id <"$1" | sort | tr '\n' ' '; }
 kept() { # NAME EXPECTED-IDS args...: rows.jsonl through curate
@@ -129,6 +129,25 @@ refuse 'rules: [{name: a, match: x, do: drop, wiht: y}]' "unknown key 'wiht'; di
 refuse 'rules: [{name: a, match: x, do: rewrite}]' 'with: expected what takes the place'
 refuse 'rules: [{name: a, match: n, do: rewrite, with: "${1"}]' "rule 'a': with:"
 refuse 'rules: [{name: a, match: x, do: drop}, {name: a, match: y, do: drop}]' 'twice'
+
+# ---- languages ----
+cat >rows.jsonl <<'ROWS'
+{"id":"en","text":"The contract ends at the end of the year and nobody has to say so."}
+{"id":"fr","text":"Le contrat prend fin \u00e0 la fin de l'ann\u00e9e."}
+{"id":"ru","text":"\u0414\u043e\u0433\u043e\u0432\u043e\u0440 \u0437\u0430\u043a\u0430\u043d\u0447\u0438\u0432\u0430\u0435\u0442\u0441\u044f"}
+{"id":"ja","text":"\u5951\u7d04\u306f\u5e74\u672b\u306b\u7d42\u308f\u308b"}
+{"id":"none","text":"12345 ..."}
+ROWS
+kept "scripts" "en fr none " --lang en
+kept "scripts" "ja none ru " --lang ja,ru
+[ "$(jq -r .curate.reason <r | sort -u)" = other_script ] || no "scripts: $(why)"
+"$RETORT" curate -q --lang English <rows.jsonl >out 2>err; [ $? = 2 ] || no "--lang English: $(cat err)"
+"$RETORT" curate -q --lang en --lang-model rows.jsonl <rows.jsonl >out 2>err
+[ $? = 1 ] && grep 'no fastText model' err >/dev/null || no "a model that is none: $(cat err)"
+if [ -f "${RETORT_CACHE:-}/lid.176.ftz" ]; then
+  kept "fastText" "en " --lang en --lang-model "$RETORT_CACHE/lid.176.ftz" --lang-min 0.5
+  [ "$(jq -r 'select(.id != "none") | .id + .curate.evidence' <r | tr '\n' ' ')" = 'frfr ruru jaja ' ] || no "fastText: $(why)"
+fi
 
 # ---- C4 changes text before words are cut: what is left decides over duplicates ----
 S='One line of a text that says a thing. Two of it. Three of it. Four of it. Five of it.'
