@@ -22,7 +22,7 @@ run_ctest() { # FOLDER NAME ctest-args...
 }
 
 part "data"
-tools/data.sh teacher documents tokenizers || die "test data is missing"
+tools/data.sh teacher documents tokenizers languages || die "test data is missing"
 part "lint"
 if tests/lint.sh; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 part "gcc build"
