@@ -39,10 +39,11 @@ interop: build
 
 big: build
 	@tests/bench/big.sh
+	@RETORT=$(CURDIR)/build/gcc/retort RETORT_SOURCE=$(CURDIR) bash tests/bench/teacher_memory.sh
 
-# The long form of tests/net/soak.sh: 100 kills, a server that is dead for a minute.
+# The long form of tests/net/soak.sh: 100 kills, 400 rows for each kind of fault, a server that is dead for a minute.
 soak: build
-	@RETORT=$(CURDIR)/build/gcc/retort RETORT_SOURCE=$(CURDIR) SOAK_KILLS=100 SOAK_DEAD=60 bash tests/net/soak.sh
+	@RETORT=$(CURDIR)/build/gcc/retort RETORT_SOURCE=$(CURDIR) SOAK_KILLS=100 SOAK_FAULT_ROWS=400 SOAK_DEAD=60 bash tests/net/soak.sh
 
 bench: build
 	@tools/data.sh teacher documents

@@ -4,7 +4,7 @@
 # at most 64 MB each time. usage: teacher_memory.sh [ROWS...] [stuck:ROWS:SECONDS...]; RETORT and RETORT_SOURCE as in tests.
 set -uo pipefail
 . "$RETORT_SOURCE/tests/net/lib.bash"
-[ $# -gt 0 ] || set -- 20000 100000 1000000 stuck:100000:60
+[ $# -gt 0 ] || set -- 20000 100000 1000000 stuck:1000000:60
 cat >measure.py <<'E2'
 import json, resource, subprocess, sys, threading, time
 retort, t, n, stuck = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
