@@ -37,6 +37,18 @@ label --book b --max-usd 0.50 --concurrency 64 <q.jsonl >out 2>err; [ $? = 8 ] &
 label --book b --max-usd 5 <q.jsonl >out 2>err || no "more money: $(tail -1 err)"
 [ "$(wc -l <out)" = 400 ] && [ "$(stat paid_twice)" = 0 ] || no "more money: $(wc -l <out) rows, $(stat paid_twice) paid twice"
 
+# the same fifty cents at any concurrency, and by two processes at once; little of them is left
+at=10000
+for c in 1 16 256 1024 two; do
+  rows $at $((at + 300)) >q1; tac q1 >q2; at=$((at + 1000)); was=$(charged)
+  w=$c; [ $c = two ] && w=64
+  label --book "m$c" --max-usd 0.50 --concurrency $w <q1 >out 2>err & p1=$!; p2=
+  [ $c = two ] && { label --book "m$c" --max-usd 0.50 --concurrency $w <q2 >out2 2>err2 & p2=$!; }
+  wait $p1; r=$?; [ $r = 8 ] || no "concurrency $c: exit $r, expected 8: $(tail -1 err)"
+  [ -z "$p2" ] || { wait $p2; r=$?; [ $r = 8 ] || no "the second of two: exit $r, expected 8: $(tail -1 err2)"; }
+  d=$(($(charged) - was)); [ "$d" -le 500000 ] && [ "$d" -ge 440000 ] || no "concurrency $c: charged $d of 500000"
+done
+
 # two processes and kills: never above, whatever happens
 rows 5000 6500 >q2.jsonl
 base=$(charged)
