@@ -6,6 +6,7 @@
 #include "pretok.h"
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+#include "pretok_split.h"
 
 #define WS "\\t-\\r\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define SP "[" WS "]"
@@ -14,24 +15,28 @@
 const struct pretok_row pretok_table[] = {
   { .name = "gpt2",
     .gguf = { "gpt-2", "gpt2", "phi-2", NULL },
-    .pattern = CONTRACTION "| ?\\p{L}+| ?\\p{N}+| ?[^" WS "\\p{L}\\p{N}]+|" SP "+(?![^" WS "])|" SP "+" },
+    .pattern = CONTRACTION "| ?\\p{L}+| ?\\p{N}+| ?[^" WS "\\p{L}\\p{N}]+|" SP "+(?![^" WS "])|" SP "+",
+    .split = split_gpt2 },
   { .name = "smollm",
     .gguf = { "smollm", NULL },
     .pattern = CONTRACTION "| ?\\p{L}+|\\p{N}| ?[^" WS "\\p{L}\\p{N}]+|" SP "+(?![^" WS "\\p{N}])|" SP "+",
-    .hf_digits = 1 },
+    .hf_digits = 1,
+    .split = split_smollm },
   { .name = "qwen2",
     .gguf = { "qwen2", NULL },
     .pattern = "(?i:" CONTRACTION ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^" WS "\\p{L}\\p{N}]+[\\r\\n]*|" SP "*[\\r\\n]+|" SP
                "+(?![^" WS "])|" SP "+",
     .hf_pattern = "(?i:" CONTRACTION ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-    .gguf_nfc = 1 },
+    .gguf_nfc = 1,
+    .split = split_qwen2 },
   { .name = "llama3",
     .gguf = { "llama-bpe", "llama3", "llama-v3", "falcon3", NULL },
     .pattern = "(?i:" CONTRACTION ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^" WS "\\p{L}\\p{N}]+[\\r\\n]*|" SP "*[\\r\\n]+|" SP
                "+(?![^" WS "])|" SP "+",
     .hf_pattern = "(?i:" CONTRACTION ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
     .gguf_ignore_merges = 1,
-    .gguf_bos = 1 },
+    .gguf_bos = 1,
+    .split = split_llama3 },
   { .name = NULL },
 };
 
@@ -147,6 +152,9 @@ enum status pretok_new(const struct pretok_row *row, struct pretok **out, struct
   struct pretok *p = mem_calloc(1, sizeof *p);
   if (!p) return err_nomem(e, sizeof *p);
   p->row = row;
+  *out = p;
+  if (row->split) return STATUS_OK; /* the pattern is what the tests hold the splitter against */
+  *out = NULL;
   p->memory = pcre2_general_context_create(pcre_alloc, pcre_free, NULL);
   pcre2_compile_context *cc = p->memory ? pcre2_compile_context_create(p->memory) : NULL;
   p->limits = p->memory ? pcre2_match_context_create(p->memory) : NULL;
@@ -184,33 +192,38 @@ enum status pretok_begin(const struct pretok *p, struct pretok_pass *pass, struc
 
 void pretok_text(struct pretok_pass *pass, struct span text) { pass->text = text, pass->at = 0, pass->pending = 0; }
 
-enum status pretok_next(struct pretok_pass *pass, struct span *piece, int *got, struct err *e) {
-  size_t start = pass->at, end = pass->pending;
-  *got = start < pass->text.n;
-  if (!*got) return STATUS_OK;
-  if (pass->pretok->row->split) {
-    end = pass->pretok->row->split(pass->text.p, pass->text.n, start);
-  } else if (!end) {
-    const struct pretok *k = pass->pretok;
-    PCRE2_SPTR text = (PCRE2_SPTR)pass->text.p;
-    int rc = k->jit ? pcre2_jit_match(k->code, text, pass->text.n, start, 0, pass->match, k->limits) : PCRE2_ERROR_JIT_STACKLIMIT;
-    if (rc == PCRE2_ERROR_JIT_STACKLIMIT) rc = pcre2_match(k->code, text, pass->text.n, start, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, pass->match, k->limits);
-    if (rc < 0 && rc != PCRE2_ERROR_NOMATCH) return err_set(e, STATUS_DATA, "pre-tokeniser '%s': PCRE2 error %d at byte %zu", pass->pretok->row->name, rc, start);
-    const size_t *ov = pcre2_get_ovector_pointer(pass->match);
-    if (rc < 0 || ov[1] <= start) {
-      end = pass->text.n;
-    } else if (ov[0] > start) { /* text between two matches is a piece of its own */
-      end = ov[0], pass->pending = ov[1];
-      goto out;
-    } else {
-      end = ov[1];
-    }
-  }
+/* The pattern's next piece. */
+static enum status match_next(struct pretok_pass *pass, size_t *piece_end, struct err *e) {
+  const struct pretok *k = pass->pretok;
+  size_t start = pass->at;
+  PCRE2_SPTR text = (PCRE2_SPTR)pass->text.p;
+  *piece_end = pass->pending;
   pass->pending = 0;
-out:
-  *piece = (struct span){ pass->text.p + start, end - start };
-  pass->at = end;
+  if (*piece_end) return STATUS_OK;
+  int rc = k->jit ? pcre2_jit_match(k->code, text, pass->text.n, start, 0, pass->match, k->limits) : PCRE2_ERROR_JIT_STACKLIMIT;
+  if (rc == PCRE2_ERROR_JIT_STACKLIMIT) rc = pcre2_match(k->code, text, pass->text.n, start, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, pass->match, k->limits);
+  if (rc < 0 && rc != PCRE2_ERROR_NOMATCH) return err_set(e, STATUS_DATA, "pre-tokeniser '%s': PCRE2 error %d at byte %zu", k->row->name, rc, start);
+  const size_t *ov = pcre2_get_ovector_pointer(pass->match);
+  if (rc < 0 || ov[1] <= start) *piece_end = pass->text.n;
+  else if (ov[0] > start) *piece_end = ov[0], pass->pending = ov[1]; /* text between two matches is a piece of its own */
+  else *piece_end = ov[1];
   return STATUS_OK;
+}
+
+enum status pretok_next(struct pretok_pass *pass, size_t *end, size_t cap, size_t *got, struct err *e) {
+  enum status st = STATUS_OK;
+  *got = 0;
+  if (pass->pretok->row->split) {
+    *got = pass->pretok->row->split(pass->text.p, pass->text.n, pass->at, end, cap);
+    if (*got) pass->at = end[*got - 1];
+    return STATUS_OK;
+  }
+  while (*got < cap && pass->at < pass->text.n) {
+    TRY(match_next(pass, &end[*got], e));
+    pass->at = end[(*got)++];
+  }
+out:
+  return st;
 }
 
 void pretok_end(struct pretok_pass *pass) {

@@ -20,7 +20,7 @@ struct pretok_row {
   /* What GGUF does not say but models with this pre-tokeniser do: normalise to NFC, take a word that is in the vocabulary
    * whole (Llama-3), put a bos in front. */
   int gguf_nfc, gguf_ignore_merges, gguf_bos;
-  size_t (*split)(const char *p, size_t n, size_t at); /* end of the piece that starts at `at` */
+  size_t (*split)(const char *p, size_t n, size_t at, size_t *end, size_t cap); /* as in pretok_split.h */
 };
 extern const struct pretok_row pretok_table[]; /* ends with name NULL */
 const struct pretok_row *pretok_by_gguf(const char *pre); /* NULL when unknown */
@@ -43,6 +43,7 @@ struct pretok_pass {
 };
 MUST_USE enum status pretok_begin(const struct pretok *p, struct pretok_pass *pass, struct err *e);
 void pretok_text(struct pretok_pass *pass, struct span text); /* well-formed UTF-8; may be called again and again */
-MUST_USE enum status pretok_next(struct pretok_pass *pass, struct span *piece, int *got, struct err *e);
+/* Ends in the text of the next pieces, at most cap; a piece begins where the one before it ends. *got = 0 at the end. */
+MUST_USE enum status pretok_next(struct pretok_pass *pass, size_t *end, size_t cap, size_t *got, struct err *e);
 void pretok_end(struct pretok_pass *pass);
 #endif

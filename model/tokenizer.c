@@ -7,6 +7,7 @@
 #include "tokenizer_impl.h"
 #include "tokenizer_utf8.h"
 #include "weights.h"
+#include "word_cache.h"
 
 /* ------------------------------------------------------------------------------------------------------------- opening */
 
@@ -83,8 +84,7 @@ static enum status build_blob(const struct tok_source *s, struct tokenizer *t, s
   t->off = mem_alloc(((size_t)s->n + 1) * sizeof *t->off);
   t->type = mem_calloc((size_t)s->n, 1);
   t->flag = mem_calloc((size_t)s->n, 1);
-  t->whole = mem_calloc((size_t)s->n, sizeof *t->whole);
-  if (!t->blob || !t->off || !t->type || !t->flag || !t->whole) return err_nomem(e, total + (uint64_t)s->n * 11);
+  if (!t->blob || !t->off || !t->type || !t->flag) return err_nomem(e, total + (uint64_t)s->n * 11);
   uint64_t at = 0;
   for (int32_t i = 0; i < s->n; i++) {
     const struct tok_entry *k = &s->token[i];
@@ -205,6 +205,11 @@ enum status tokenizer_build(const struct tok_source *s, struct tokenizer **out, 
     st = err_nomem(e, s->chat_template.n);
     goto out;
   }
+  t->cache = mem_calloc(TOKENIZER_CACHES, sizeof *t->cache);
+  if (!t->cache) {
+    st = err_nomem(e, TOKENIZER_CACHES * sizeof *t->cache);
+    goto out;
+  }
   TRY(build_blob(s, t, e));
   TRY(build_words(s, t, e));
   for (int b = 0; b < 256; b++)
@@ -227,7 +232,8 @@ void tokenizer_close(struct tokenizer *t) {
   mem_free(t->off);
   mem_free(t->type);
   mem_free(t->flag);
-  mem_free((void *)t->whole);
+  for (int i = 0; t->cache && i < TOKENIZER_CACHES; i++) word_cache_free(atomic_load(&t->cache[i]));
+  mem_free((void *)t->cache);
   bpe_free(&t->bpe);
   word_map_free(&t->words);
   word_map_free(&t->added);

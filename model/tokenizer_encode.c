@@ -4,6 +4,9 @@
 #include "tokenizer.h"
 #include "tokenizer_impl.h"
 #include "tokenizer_utf8.h"
+#include "word_cache.h"
+
+_Static_assert(TOKEN_ID_LIMIT <= 1 << WORD_COUNT_SHIFT, "word_cache.h keeps a count above an id");
 
 struct enc {
   const struct tokenizer *t;
@@ -15,6 +18,7 @@ struct enc {
   size_t *end;        /* NULL unless asked for */
   size_t n, cap;
   struct pretok_pass pass;
+  struct word_cache *cache;
   struct bpe_scratch scratch;
   /* Position of the segment in hand: bytes of its text up to `piece`, in the caller's text. */
   size_t source;      /* offset of the segment in the caller's text */
@@ -47,71 +51,102 @@ static size_t source_of(struct enc *c, size_t at) {
 
 /* ---- words ---- */
 
-static enum status put_bpe(struct enc *c, struct span w, size_t at) {
+/* Merges the bytes of w behind the ids so far; *n = how many ids. len, when not NULL, gets the bytes of each (w.n of room). */
+static enum status merge_word(struct enc *c, struct span w, uint32_t *len, size_t *n) {
   enum status st = STATUS_OK;
-  size_t n = 0;
-  uint32_t small[64], *len = NULL;
   TRY(grow(c, w.n));
   int32_t *id = c->id + c->n;
-  if (c->end) {
-    len = w.n <= 64 ? small : arena_alloc(c->a, w.n * sizeof *len);
-    if (!len) return err_nomem(c->e, w.n * sizeof *len);
-  }
   /* A byte without a token counts with the symbol after it (before it at the end), so that ends stay right. */
   uint32_t skipped = 0;
+  *n = 0;
   for (size_t i = 0; i < w.n; i++) {
     int32_t b = c->t->bpe.byte_id[(unsigned char)w.p[i]];
     if (b < 0) b = c->t->bpe_unk;
     skipped++;
     if (b < 0) continue;
-    if (len) len[n] = skipped;
-    id[n++] = b, skipped = 0;
+    if (len) len[*n] = skipped;
+    id[(*n)++] = b, skipped = 0;
   }
-  TRY(bpe_apply(&c->t->bpe, id, len, &n, &c->scratch, c->a, c->e));
-  if (len)
-    for (size_t i = 0; i < n; i++) {
-      at += len[i] + (i + 1 == n ? skipped : 0);
-      c->end[c->n + i] = source_of(c, at);
-    }
-  c->n += n;
+  TRY(bpe_apply(&c->t->bpe, id, len, n, &c->scratch, c->a, c->e));
+  if (len && *n) len[*n - 1] += skipped;
 out:
   return st;
 }
 
-/* Is the BPE of token id's own bytes the token itself? */
-static enum status token_is_whole(struct enc *c, struct span w, int32_t id, int *whole) {
-  unsigned char known = atomic_load_explicit(&c->t->whole[id], memory_order_relaxed);
-  if (!known) {
-    enum status st = STATUS_OK;
-    size_t n = w.n;
-    TRY(grow(c, w.n));
-    int32_t *sym = c->id + c->n;
-    int lacks = 0;
-    for (size_t i = 0; i < n; i++) lacks |= (sym[i] = c->t->bpe.byte_id[(unsigned char)w.p[i]]) < 0;
-    if (!lacks) TRY(bpe_apply(&c->t->bpe, sym, NULL, &n, &c->scratch, c->a, c->e));
-    known = !lacks && n == 1 && sym[0] == id ? 1 : 2;
-    atomic_store_explicit(&c->t->whole[id], known, memory_order_relaxed);
-  out:
-    if (st != STATUS_OK) return st;
+/* Ends of the n tokens that w just got. */
+static enum status put_ends(struct enc *c, struct span w, size_t at, size_t n) {
+  enum status st = STATUS_OK;
+  size_t sum = 0;
+  uint32_t *len = NULL;
+  const int32_t *id = c->id + c->n;
+  for (size_t i = 0; i < n; i++) sum += tokenizer_token_bytes(c->t, id[i]).n;
+  if (sum != w.n && n) { /* bytes without a token: only merging again tells whose they are */
+    len = arena_alloc(c->a, w.n * sizeof *len);
+    if (!len) return err_nomem(c->e, w.n * sizeof *len);
+    TRY(merge_word(c, w, len, &n));
+    id = c->id + c->n;
   }
-  *whole = known == 1;
-  return STATUS_OK;
+  for (size_t i = 0; i < n; i++) {
+    at += len ? len[i] : tokenizer_token_bytes(c->t, id[i]).n;
+    c->end[c->n + i] = source_of(c, at);
+  }
+out:
+  return st;
 }
 
-static enum status put_word(struct enc *c, struct span w, size_t at) {
+/* A word that the cache's short lines do not have: its ids behind those so far, and into the cache. */
+static enum status put_new(struct enc *c, struct span w, const struct word_key *key, size_t *n) {
   enum status st = STATUS_OK;
-  int32_t id = word_map_get(&c->t->words, w);
-  if (id >= 0) {
-    int whole = c->t->ignore_merges && c->t->flag[id] & IN_VOCAB;
-    if (!whole) TRY(token_is_whole(c, w, id, &whole));
-    if (whole) {
-      TRY(grow(c, 1));
-      if (c->end) c->end[c->n] = source_of(c, at + w.n);
-      c->id[c->n++] = id;
-      goto out;
+  const int32_t *known = word_cache_long(c->cache, w, n);
+  if (known) {
+    TRY(grow(c, *n));
+    if (*n) memcpy(c->id + c->n, known, *n * sizeof *known);
+    goto out;
+  }
+  int32_t id = c->t->ignore_merges ? word_map_get(&c->t->words, w) : -1;
+  if (id >= 0 && c->t->flag[id] & IN_VOCAB) {
+    TRY(grow(c, 1));
+    c->id[c->n] = id, *n = 1;
+  } else {
+    TRY(merge_word(c, w, NULL, n));
+  }
+  word_cache_put(c->cache, w, key, c->id + c->n, *n);
+out:
+  return st;
+}
+
+enum { BATCH = 64 }; /* words whose places in the cache are fetched before the first is read */
+
+/* The pieces of s that end at end[0..n), the first begins at `at`; s begins at `from` in the normalised segment. */
+static enum status put_words(struct enc *c, struct span s, size_t at, const size_t *end, size_t n, size_t from) {
+  enum status st = STATUS_OK;
+  struct word_key key[BATCH];
+  size_t start = at;
+  for (size_t i = 0; i < n; at = end[i++]) {
+    struct span w = { s.p + at, end[i] - at };
+    if (w.n <= WORD_SHORT) {
+      key[i] = word_key_of(w, s.p + s.n);
+      __builtin_prefetch(&c->cache->line[key[i].line]);
+    } else {
+      key[i].hi = 0;
     }
   }
-  st = put_bpe(c, w, at);
+  at = start;
+  for (size_t i = 0; i < n; at = end[i++]) {
+    struct span w = { s.p + at, end[i] - at };
+    const struct word_entry *known = key[i].hi ? word_cache_short(c->cache, &key[i]) : NULL;
+    size_t got;
+    if (c->cap - c->n < WORD_IDS) TRY(grow(c, WORD_IDS));
+    if (known) {
+      memcpy(c->id + c->n, known->id, sizeof known->id);
+      got = (uint32_t)known->id[0] >> WORD_COUNT_SHIFT;
+      c->id[c->n] &= (1 << WORD_COUNT_SHIFT) - 1;
+    } else {
+      TRY(put_new(c, w, &key[i], &got));
+    }
+    if (c->end) TRY(put_ends(c, w, from + at, got));
+    c->n += got;
+  }
 out:
   return st;
 }
@@ -119,9 +154,7 @@ out:
 /* Plain text between added tokens; `from` = its offset in the normalised segment. */
 static enum status put_text(struct enc *c, struct span s, size_t from) {
   enum status st = STATUS_OK;
-  struct span w;
-  int got;
-  size_t extra = 0;
+  size_t extra = 0, end[BATCH], got, at = 0;
   if (c->t->prefix_space && s.n && s.p[0] != ' ') {
     char *p = arena_alloc(c->a, s.n + 1);
     if (!p) return err_nomem(c->e, s.n + 1);
@@ -132,10 +165,10 @@ static enum status put_text(struct enc *c, struct span s, size_t from) {
   }
   pretok_text(&c->pass, s);
   for (;;) {
-    TRY(pretok_next(&c->pass, &w, &got, c->e));
+    TRY(pretok_next(&c->pass, end, BATCH, &got, c->e));
     if (!got) break;
-    size_t at = (size_t)(w.p - s.p);
-    TRY(put_word(c, w, from + at - extra)); /* may wrap below 0 for the blank in front; ends are in range again */
+    TRY(put_words(c, s, at, end, got, from - extra)); /* may wrap below 0 for the blank in front; ends are in range again */
+    at = end[got - 1];
   }
 out:
   return st;
@@ -241,6 +274,21 @@ out:
   return st;
 }
 
+/* A cache that no other thread has in hand now. */
+static enum status take_cache(const struct tokenizer *t, struct word_cache **c, struct err *e) {
+  for (int i = 0; i < TOKENIZER_CACHES; i++)
+    if (atomic_load_explicit(&t->cache[i], memory_order_relaxed) && (*c = atomic_exchange(&t->cache[i], NULL))) return STATUS_OK;
+  return word_cache_new(c, e);
+}
+
+static void give_cache(const struct tokenizer *t, struct word_cache *c) {
+  for (int i = 0; c && i < TOKENIZER_CACHES; i++) {
+    struct word_cache *none = NULL;
+    if (atomic_compare_exchange_strong(&t->cache[i], &none, c)) return;
+  }
+  word_cache_free(c);
+}
+
 static enum status encode(const struct tokenizer *t, struct span text, int special, const struct text_range *guard, size_t n_guard, struct arena *a,
                           struct tokens *out, size_t **end, struct err *e) {
   enum status st = STATUS_OK;
@@ -251,6 +299,7 @@ static enum status encode(const struct tokenizer *t, struct span text, int speci
   if (end) c.end = arena_alloc(a, first * sizeof *c.end);
   if (!c.id || (end && !c.end)) return err_nomem(e, first * sizeof *c.id);
   c.cap = first;
+  TRY(take_cache(t, &c.cache, e));
   TRY(pretok_begin(t->pretok, &c.pass, e));
   TRY(split_added(&c, &t->raw, text, put_segment));
   out->id = c.id, out->n = c.n;
@@ -259,6 +308,7 @@ static enum status encode(const struct tokenizer *t, struct span text, int speci
   if (end) *end = c.end;
 out:
   pretok_end(&c.pass);
+  give_cache(t, c.cache);
   return st;
 }
 

@@ -43,14 +43,15 @@ MUST_USE enum status tokenizer_parse_json(struct span text, const char *what, co
 struct trie_node { int32_t child, sib, id; unsigned char byte; };
 struct trie { struct trie_node *node; int32_t n, cap; unsigned char first[256]; };
 
+enum { TOKENIZER_CACHES = 16 };
 struct tokenizer {
   int32_t n;
   char *blob;            /* bytes of all tokens */
   uint64_t *off;         /* (n + 1) into blob */
   unsigned char *type, *flag; /* (n) */
-  /* Does the BPE of a token's own bytes give the token? 0 = not tried yet, 1 = yes, 2 = no. Most words of a text are one token,
-   * so this turns them into one table look-up. Filled while encoding; every thread would write the same value. */
-  _Atomic unsigned char *whole;
+  /* Words that earlier calls met, for whoever takes them; NULL = in use or none yet. More than TOKENIZER_CACHES threads at a
+   * time make their own and throw them away. A test that changes the fields below opens the file anew first. */
+  _Atomic(struct word_cache *) *cache;
   struct bpe bpe;
   struct word_map words; /* bytes -> id of tokens written in the byte alphabet */
   struct word_map added; /* text -> id of added tokens */
