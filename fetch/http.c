@@ -11,15 +11,25 @@
 
 struct slot {
   CURL *easy;
+  struct http *owner;
   struct http_call *call;
   struct curl_slist *headers;
   struct slot *next_free;
   size_t max_body;
 };
+/* What moves data; several struct http may share one (http_join). */
+struct loop {
+  CURLM *multi;
+  int users;
+  long most;       /* connections of all users */
+  int in_flight;   /* of all users */
+  int undelivered; /* ended, and their owner was not told yet */
+};
 struct http {
   struct http_options o;
-  CURLM *multi;
+  struct loop *loop;
   struct slot *slot, *free;
+  struct http_call *ended, **ended_end;
   int in_flight;
 };
 
@@ -173,6 +183,25 @@ static CURLcode set_call(struct slot *s, const struct http_call *c)
   return rc;
 }
 
+static void loop_use(struct loop *l, int max_in_flight)
+{
+  l->users++;
+  l->most += max_in_flight;
+  curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, l->most);
+  curl_multi_setopt(l->multi, CURLMOPT_MAX_HOST_CONNECTIONS, l->most);
+}
+
+static void loop_leave(struct loop *l)
+{
+  if (l == NULL || --l->users > 0) {
+    return;
+  }
+  if (l->multi != NULL) {
+    curl_multi_cleanup(l->multi);
+  }
+  mem_free(l);
+}
+
 enum status http_new(const struct http_options *o, struct http **out, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -181,15 +210,17 @@ enum status http_new(const struct http_options *o, struct http **out, struct err
     return err_nomem(e, sizeof *h);
   }
   h->o = *o;
+  h->ended_end = &h->ended;
   h->slot = mem_calloc((size_t)o->max_in_flight, sizeof *h->slot);
-  if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (h->multi = curl_multi_init()) == NULL || h->slot == NULL) {
+  h->loop = mem_calloc(1, sizeof *h->loop);
+  if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || h->slot == NULL || h->loop == NULL || (h->loop->multi = curl_multi_init()) == NULL) {
     st = err_nomem(e, (size_t)o->max_in_flight * sizeof *h->slot);
     goto out;
   }
-  curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)o->max_in_flight);
-  curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)o->max_in_flight);
+  loop_use(h->loop, o->max_in_flight);
   for (int i = o->max_in_flight - 1; i >= 0; i--) { /* handles are made when first used */
     h->slot[i].next_free = h->free;
+    h->slot[i].owner = h;
     h->slot[i].max_body = o->max_body ? o->max_body : (size_t)16 << 20;
     h->free = &h->slot[i];
   }
@@ -210,18 +241,29 @@ void http_free(struct http *h)
   for (int i = 0; h->slot != NULL && i < h->o.max_in_flight; i++) {
     struct slot *s = &h->slot[i];
     if (s->call != NULL) {
-      curl_multi_remove_handle(h->multi, s->easy);
+      curl_multi_remove_handle(h->loop->multi, s->easy);
+      h->loop->in_flight--;
     }
     curl_slist_free_all(s->headers);
     if (s->easy != NULL) {
       curl_easy_cleanup(s->easy);
     }
   }
-  if (h->multi != NULL) {
-    curl_multi_cleanup(h->multi);
+  for (; h->ended != NULL; h->ended = h->ended->next) {
+    h->loop->undelivered--;
   }
+  loop_leave(h->loop);
   mem_free(h->slot);
   mem_free(h);
+}
+
+void http_join(struct http *h, struct http *other)
+{
+  if (h->loop != other->loop) {
+    loop_leave(h->loop);
+    h->loop = other->loop;
+    loop_use(h->loop, h->o.max_in_flight);
+  }
 }
 
 int http_in_flight(const struct http *h)
@@ -249,7 +291,7 @@ enum status http_start(struct http *h, struct http_call *c, struct err *e)
   c->server_time = 0;
   c->retry_after_exact = 0;
   rc = rc == CURLE_OK ? set_call(s, c) : rc;
-  if (rc != CURLE_OK || curl_multi_add_handle(h->multi, s->easy) != CURLM_OK) {
+  if (rc != CURLE_OK || curl_multi_add_handle(h->loop->multi, s->easy) != CURLM_OK) {
     curl_slist_free_all(s->headers);
     s->headers = NULL;
     return err_set(e, rc == CURLE_OUT_OF_MEMORY ? STATUS_NOMEM : STATUS_NET, "'%s': %s", c->url, curl_easy_strerror(rc));
@@ -258,48 +300,74 @@ enum status http_start(struct http *h, struct http_call *c, struct err *e)
   s->call = c;
   c->slot = s;
   h->in_flight++;
+  h->loop->in_flight++;
   return STATUS_OK;
 }
 
-static struct http_call *finish(struct http *h, CURL *easy, CURLcode rc)
+/* A transfer ended: its slot is free, and its owner is told in the owner's next turn. */
+static void finish(CURL *easy, CURLcode rc)
 {
   char *private = NULL;
   curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
   struct slot *s = (struct slot *)(void *)private;
+  struct http *h = s->owner;
   struct http_call *c = s->call;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &c->status);
   if (rc != CURLE_OK && c->error[0] == '\0') {
     snprintf(c->error, sizeof c->error, "%s", curl_easy_strerror(rc));
   }
   c->unreachable = rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST || rc == CURLE_COULDNT_RESOLVE_PROXY;
-  curl_multi_remove_handle(h->multi, easy);
+  curl_multi_remove_handle(h->loop->multi, easy);
   curl_slist_free_all(s->headers);
   s->headers = NULL;
   s->call = NULL;
   s->next_free = h->free;
   h->free = s;
   h->in_flight--;
-  return c;
+  h->loop->in_flight--;
+  h->loop->undelivered++;
+  c->next = NULL;
+  *h->ended_end = c;
+  h->ended_end = &c->next;
+}
+
+static enum status multi_failed(CURLMcode rc, struct err *e)
+{
+  return err_set(e, rc == CURLM_OUT_OF_MEMORY ? STATUS_NOMEM : STATUS_NET, "http: %s", curl_multi_strerror(rc));
+}
+
+enum status http_wait(struct http *h, int wait_ms, int extra_fd, struct err *e)
+{
+  struct curl_waitfd extra = { extra_fd, CURL_WAIT_POLLIN, 0 };
+  CURLMcode rc = h->loop->undelivered > 0 || wait_ms <= 0 ? CURLM_OK
+                                                          : curl_multi_poll(h->loop->multi, extra_fd >= 0 ? &extra : NULL, extra_fd >= 0, wait_ms, NULL);
+  return rc == CURLM_OK ? STATUS_OK : multi_failed(rc, e);
 }
 
 enum status http_turn(struct http *h, int wait_ms, int extra_fd, http_done done, void *ctx, struct err *e)
 {
   enum status st = STATUS_OK;
+  struct loop *l = h->loop;
   int running = 0, left = 0;
-  struct curl_waitfd extra = { extra_fd, CURL_WAIT_POLLIN, 0 };
-  CURLMcode rc = curl_multi_perform(h->multi, &running);
-  if (rc == CURLM_OK && running == h->in_flight && wait_ms > 0) { /* nothing ended yet: sleep until something moves */
-    rc = curl_multi_poll(h->multi, extra_fd >= 0 ? &extra : NULL, extra_fd >= 0, wait_ms, NULL);
-    rc = rc == CURLM_OK ? curl_multi_perform(h->multi, &running) : rc;
+  CURLMcode rc = curl_multi_perform(l->multi, &running);
+  if (rc == CURLM_OK && running == l->in_flight && wait_ms > 0) { /* nothing ended yet: sleep until something moves */
+    TRY(http_wait(h, wait_ms, extra_fd, e));
+    rc = curl_multi_perform(l->multi, &running);
   }
   if (rc != CURLM_OK) {
-    return err_set(e, rc == CURLM_OUT_OF_MEMORY ? STATUS_NOMEM : STATUS_NET, "http: %s", curl_multi_strerror(rc));
+    return multi_failed(rc, e);
   }
-  for (CURLMsg *m; (m = curl_multi_info_read(h->multi, &left)) != NULL;) {
+  for (CURLMsg *m; (m = curl_multi_info_read(l->multi, &left)) != NULL;) {
     if (m->msg == CURLMSG_DONE) {
-      struct http_call *c = finish(h, m->easy_handle, m->data.result);
-      TRY(done(ctx, c, e));
+      finish(m->easy_handle, m->data.result);
     }
+  }
+  while (h->ended != NULL) {
+    struct http_call *c = h->ended;
+    h->ended = c->next;
+    h->ended_end = h->ended ? h->ended_end : &h->ended;
+    l->undelivered--;
+    TRY(done(ctx, c, e));
   }
 out:
   return st;

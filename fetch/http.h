@@ -36,6 +36,7 @@ struct http_call {
   void (*saw_header)(struct http_call *c, struct span name, struct span value); /* may be NULL */
   /* used by the loop: */
   void *slot;
+  struct http_call *next;
   double server_time;        /* the answer's Date, seconds since 1970; 0 = none */
   size_t header_bytes;
 };
@@ -43,12 +44,18 @@ struct http_call {
 struct http;
 MUST_USE enum status http_new(const struct http_options *o, struct http **h, struct err *e);
 void http_free(struct http *h); /* drops what is in flight */
+/* From now on h's data moves in the loop of other too, whoever takes a turn; before h's first request. Who is told about the end of a
+ * call stays with whose it is. */
+void http_join(struct http *h, struct http *other);
 MUST_USE enum status http_start(struct http *h, struct http_call *c, struct err *e);
 int http_in_flight(const struct http *h);
 typedef enum status (*http_done)(void *ctx, struct http_call *c, struct err *e);
 /* Moves data for up to wait_ms (returns early when something happened, also when extra_fd (-1 = none) gets readable), then calls
  * done for every call that ended. done may start new calls. */
 MUST_USE enum status http_turn(struct http *h, int wait_ms, int extra_fd, http_done done, void *ctx, struct err *e);
+
+/* Sleeps until something moves in the loop, for h or for those who share it, or extra_fd (-1 = none) gets readable. */
+MUST_USE enum status http_wait(struct http *h, int wait_ms, int extra_fd, struct err *e);
 
 struct http_get_options {
   const char *ca_file;

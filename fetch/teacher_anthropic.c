@@ -341,5 +341,7 @@ const struct dialect dialect_anthropic = {
   .close = http_teacher_close,
   .body = anthropic_body,
   .parse = anthropic_parse,
-  .run = http_teacher_run,
+  .begin = http_teacher_begin,
+  .step = http_teacher_step,
+  .end = http_teacher_end,
 };

@@ -154,27 +154,29 @@ out:
   return st;
 }
 
-static enum status batch_run(struct teacher *t, struct err *e)
+static enum status batch_step(struct teacher *t, struct step *n, struct err *e)
 {
   enum status st = STATUS_OK;
   struct batch *s = state_of(t);
-  for (int got = 1; got != 0;) {
+  for (int got = 1; got == 1;) {
     struct ask *k = NULL;
-    TRY(teacher_pull(t, t->ring_n == 0, &k, &got, e));
+    if (stop_requested()) {
+      return err_set(e, STATUS_STOPPED, "stopped by a signal; what was not submitted is asked again by the same command");
+    }
+    TRY(teacher_pull(t, n->alone && t->ring_n == 0, &k, &got, e));
     if (got == 1) {
       TRY(sort_in(s, k, e));
     }
     if (got != 1 || t->ring_n > 256) {
       TRY(teacher_turn(t, e));
     }
-    if (got < 0 && t->n_elsewhere > 0) { /* a live run of this book asks the same: its answers come into the book */
+    if (got < 0 && t->n_elsewhere > 0 && n->alone) { /* a live run of this book asks the same: its answers come into the book */
       struct timespec ts = { 0, 50000000 };
       nanosleep(&ts, NULL);
     }
-    if (stop_requested()) {
-      return err_set(e, STATUS_STOPPED, "stopped by a signal; what was not submitted is asked again by the same command");
-    }
+    n->done = got == 0;
   }
+  n->until = 0.05;
 out:
   return st;
 }
@@ -199,6 +201,6 @@ const struct dialect dialect_batch = {
   .open = batch_open,
   .ready = batch_ready,
   .close = batch_close,
-  .run = batch_run,
+  .step = batch_step,
   .flush = batch_flush,
 };

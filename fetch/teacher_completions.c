@@ -148,7 +148,9 @@ const struct dialect dialect_completions = {
   .close = http_teacher_close,
   .body = completions_body,
   .parse = completions_parse,
-  .run = http_teacher_run,
+  .begin = http_teacher_begin,
+  .step = http_teacher_step,
+  .end = http_teacher_end,
 };
 
 const struct dialect dialect_vllm = {
@@ -162,5 +164,7 @@ const struct dialect dialect_vllm = {
   .close = http_teacher_close,
   .body = completions_body,
   .parse = completions_parse,
-  .run = http_teacher_run,
+  .begin = http_teacher_begin,
+  .step = http_teacher_step,
+  .end = http_teacher_end,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What teacher_open.c (terms), teacher_window.c (journal, claims, order) and the dialects (teacher_*.c) share. "Things to do to add a
  * dialect": write teacher_NAME.c with a `const struct dialect dialect_NAME`, add it to the table in teacher_open.c; it needs open,
- * body, parse, run. */
+ * body, parse, step. */
 #ifndef FETCH_TEACHER_DIALECT_H
 #define FETCH_TEACHER_DIALECT_H
 #include "book.h"
@@ -27,6 +27,12 @@ struct ask {
 
 struct http_api;
 struct pii;
+struct quote;
+struct step {
+  int alone;    /* nobody else has work: the step may sleep until something moves */
+  int done;     /* set: nothing is left to do, ever */
+  double until; /* set by those who do not sleep: seconds until there is something to do without an event */
+};
 struct dialect {
   const char *name;
   const struct http_api *http; /* of dialects on teacher_http.h, else NULL */
@@ -39,13 +45,19 @@ struct dialect {
   enum status (*body)(const struct teacher *t, const struct question *q, struct buf *out, struct err *e);
   /* Journal form -> answer (arena memory), usage included. STATUS_DATA when it is malformed. */
   enum status (*parse)(const struct teacher *t, struct span answer, const struct question *q, struct arena *a, struct answer *out, struct err *e);
-  enum status (*run)(struct teacher *t, struct err *e);
+  /* A run is begin, steps until n->done, end. A step pulls questions, does what can be done, takes and passes on what came
+   * (teacher_turn). Only when n->alone may it sleep, on input too. end gets the run's status so far (e says why when it is not OK)
+   * and returns it, or its own failure. begin and end may be NULL. */
+  enum status (*begin)(struct teacher *t, struct err *e);
+  enum status (*step)(struct teacher *t, struct step *n, struct err *e);
+  enum status (*end)(struct teacher *t, enum status st, struct err *e);
   /* After the last question of a run (of the whole mix, for a member): sends what was gathered. STATUS_STOPPED while answers are
    * still to come. NULL when there is nothing to do. */
   enum status (*flush)(struct teacher *t, struct err *e);
   /* Tokens of a request by the teacher's own tokenizer, for quotes; NULL when it is not here. */
   enum status (*count_tokens)(struct teacher *t, struct ask *k, int64_t *n, struct err *e);
   int choices;                      /* its requests take several answers (`n`), its parse knows q->choice */
+  int computes;                     /* a step takes long, and more questions at once are cheaper: local */
   int unrecorded;                   /* writes no note of itself: replay, and the mix, whose members do */
 };
 
@@ -66,6 +78,10 @@ struct teacher {
   struct terms_subject subject;
   void *state, *outer;           /* the dialect's own; of one that stands on another (batch): of the outer one */
   int in_mix;                    /* its flush is the mix's business */
+  /* Of a member that computes: lets the other members go on, now and then. lease: it holds the machine lease, so nothing may be passed on. */
+  enum status (*meanwhile)(void *ctx, int lease, struct err *e);
+  void *meanwhile_ctx;
+  struct quote *quote;           /* --dry-run: what it would ask */
   int deferred;                  /* 1: an answer that is still to come stands in front, so nothing behind it can be passed on */
   uint64_t asked, from_book, pulled;
   /* one run: */
@@ -106,7 +122,17 @@ int teacher_wants_input(const struct teacher *t);
 /* Commits what was answered and passes on in order what can be; may sleep on a full pipe. */
 MUST_USE enum status teacher_turn(struct teacher *t, struct err *e);
 
-MUST_USE enum status teacher_quote(struct teacher *t, struct err *e); /* in place of the dialect's run under --dry-run */
+/* teacher_run in its parts, for who runs several. teacher_finish is called once after teacher_begin, whatever happened: st is the
+ * run's status so far. */
+MUST_USE enum status teacher_begin(struct teacher *t, question_next next, answer_done done, void *ctx, struct err *e);
+MUST_USE enum status teacher_step(struct teacher *t, struct step *n, struct err *e);
+MUST_USE enum status teacher_finish(struct teacher *t, enum status st, struct err *e);
+
+/* In place of the dialect's step and end under --dry-run. */
+MUST_USE enum status teacher_quote_step(struct teacher *t, struct step *n, struct err *e);
+MUST_USE enum status teacher_quote_end(struct teacher *t, enum status st, struct err *e);
+/* What the members' quotes come to; says nothing where a price is not known. */
+void teacher_quote_sum(struct teacher *const *member, size_t n);
 void teacher_window_drop(struct teacher *t); /* for teacher_close */
 
 /* {"temperature":0.7,...} with what differs from plain greedy decoding; max_tokens and seed always. */

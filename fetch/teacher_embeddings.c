@@ -85,5 +85,7 @@ const struct dialect dialect_embeddings = {
   .close = http_teacher_close,
   .body = embeddings_body,
   .parse = embeddings_parse,
-  .run = http_teacher_run,
+  .begin = http_teacher_begin,
+  .step = http_teacher_step,
+  .end = http_teacher_end,
 };

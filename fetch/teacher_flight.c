@@ -393,9 +393,12 @@ static void drain(struct engine *s)
   }
 }
 
-static void start_run(struct engine *s)
+enum status http_teacher_begin(struct teacher *t, struct err *e)
 {
-  const struct teacher_options *o = &s->t->o;
+  struct engine *s = t->state;
+  const struct teacher_options *o = &t->o;
+  (void)e;
+  s->stop_at = 0;
   s->reached = s->ended = 0;
   s->outage_since = s->last_answer = 0;
   s->answered = s->failed_in_row = 0;
@@ -406,43 +409,57 @@ static void start_run(struct engine *s)
   for (int64_t i = o->concurrency * 4 - 1; i >= 0; i--) {
     retire(s, &s->flight[i]);
   }
+  return STATUS_OK;
 }
 
-enum status http_teacher_run(struct teacher *t, struct err *e)
+/* Nothing is left to do, or nothing more can be done: says why. */
+static enum status finished(struct engine *s, struct step *n, struct err *e)
 {
   enum status st = STATUS_OK;
-  struct engine *s = t->state;
-  double stop_at = 0;
-  start_run(s);
-  for (;;) {
-    double until = TURN_S;
-    if (ending(s)) {
-      stop_at = stop_at > 0 ? stop_at : clock_seconds() + GRACE_S;
-      if (http_in_flight(s->http) == 0 || clock_seconds() > stop_at) {
-        break;
-      }
-    } else {
-      wake_due(s, clock_seconds(), &until);
-      TRY(take_more(s, e));
-      TRY(send_ready(s, &until, e));
-      if (s->ended && http_in_flight(s->http) + s->n_waiting + s->n_ready == 0) {
-        break;
-      }
-    }
-    int idle = http_in_flight(s->http) + s->n_waiting + s->n_ready == 0 && t->n_elsewhere == 0;
-    int room = width(s) > http_in_flight(s->http) + s->n_ready && s->spare != NULL && s->outage_since <= 0;
-    int want = !ending(s) && room && teacher_wants_input(t);
-    TRY(http_turn(s->http, idle && !want ? 0 : (int)(until * 1000) + 1, want ? STDIN_FILENO : -1, landed, s, e));
-    TRY(teacher_turn(t, e));
-  }
-  TRY(teacher_turn(t, e));
+  n->done = 1;
+  TRY(teacher_turn(s->t, e));
   if (s->fatal.code != STATUS_OK) {
     st = err_set(e, s->fatal.code, "%s", s->fatal.msg);
   } else if (stop_requested()) {
     st = err_set(e, STATUS_STOPPED, "stopped by a signal; answers so far are kept, run the same command again to go on");
   }
 out:
-  if (st == STATUS_STOPPED) {
+  return st;
+}
+
+enum status http_teacher_step(struct teacher *t, struct step *n, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct engine *s = t->state;
+  double until = TURN_S;
+  if (ending(s)) {
+    s->stop_at = s->stop_at > 0 ? s->stop_at : clock_seconds() + GRACE_S;
+    if (http_in_flight(s->http) == 0 || clock_seconds() > s->stop_at) {
+      return finished(s, n, e);
+    }
+  } else {
+    wake_due(s, clock_seconds(), &until);
+    TRY(take_more(s, e));
+    TRY(send_ready(s, &until, e));
+    if (s->ended && http_in_flight(s->http) + s->n_waiting + s->n_ready == 0) {
+      return finished(s, n, e);
+    }
+  }
+  int idle = http_in_flight(s->http) + s->n_waiting + s->n_ready == 0 && t->n_elsewhere == 0;
+  int room = width(s) > http_in_flight(s->http) + s->n_ready && s->spare != NULL && s->outage_since <= 0;
+  int want = n->alone && !ending(s) && room && teacher_wants_input(t);
+  n->until = until;
+  TRY(http_turn(s->http, !n->alone || (idle && !want) ? 0 : (int)(until * 1000) + 1, want ? STDIN_FILENO : -1, landed, s, e));
+  TRY(teacher_turn(t, e));
+out:
+  return st;
+}
+
+/* Also of a run that others end (several teachers): what is in the air is paid for, and is waited for a little. */
+enum status http_teacher_end(struct teacher *t, enum status st, struct err *e)
+{
+  struct engine *s = t->state;
+  if (st == STATUS_STOPPED || (t->in_mix && st != STATUS_OK)) {
     drain(s);
   }
   for (struct flight *f = s->ready; f != NULL; f = f->next) { /* never sent */

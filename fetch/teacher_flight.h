@@ -39,6 +39,7 @@ struct engine {
   double tok_per_byte;             /* of requests so far */
   uint64_t answered, failed_in_row;
   int ended;                       /* no more questions */
+  double stop_at;                  /* the run must end: until then what is in the air is waited for; 0 = it need not */
   struct err fatal;                /* why the run ends before its questions do; code STATUS_OK = it does not */
   struct rng rng;                  /* back-off only: no answer depends on it */
 };

@@ -179,6 +179,16 @@ enum status http_teacher_ready(struct teacher *t, struct err *e)
   return st == STATUS_OK ? http_new(&o, &s->http, e) : st;
 }
 
+void http_teacher_join(struct teacher *t, const struct teacher *other)
+{
+  http_join(((struct engine *)t->state)->http, ((struct engine *)other->state)->http);
+}
+
+enum status http_teacher_wait(const struct teacher *t, int wait_ms, int extra_fd, struct err *e)
+{
+  return http_wait(((struct engine *)t->state)->http, wait_ms, extra_fd, e);
+}
+
 void http_teacher_close(struct teacher *t)
 {
   struct engine *s = t->state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The engine under every dialect that speaks HTTP, one request a question: address and key, sending, sending again, giving up.
  * "Things to do to add an HTTP dialect": a file teacher_NAME.c with a struct http_api, its own body and parse, and the functions
- * below for open, ready, close and run; a row in the table of teacher_open.c. Keys never get into struct teacher, the journal or a log. */
+ * below for open, ready, close, begin, step and end; a row in the table of teacher_open.c. Keys never get into struct teacher, the journal or a log. */
 #ifndef FETCH_TEACHER_HTTP_H
 #define FETCH_TEACHER_HTTP_H
 #include "teacher_dialect.h"
@@ -21,7 +21,13 @@ int http_teacher_matches(const struct http_api *api, const char *spec);
 MUST_USE enum status http_teacher_open(struct teacher *t, struct err *e);
 MUST_USE enum status http_teacher_ready(struct teacher *t, struct err *e);
 void http_teacher_close(struct teacher *t);
-MUST_USE enum status http_teacher_run(struct teacher *t, struct err *e);
+MUST_USE enum status http_teacher_begin(struct teacher *t, struct err *e);
+MUST_USE enum status http_teacher_step(struct teacher *t, struct step *n, struct err *e);
+MUST_USE enum status http_teacher_end(struct teacher *t, enum status st, struct err *e);
+
+/* For several teachers at once: t's data moves in the loop of other, before its first request; sleeping until something moves in it. */
+void http_teacher_join(struct teacher *t, const struct teacher *other);
+MUST_USE enum status http_teacher_wait(const struct teacher *t, int wait_ms, int extra_fd, struct err *e);
 
 /* Address without a trailing slash ("https://host/v1") and the header lines with the key, ended by NULL, for a dialect that sends
  * further requests itself (batches). Valid from ready to close. */

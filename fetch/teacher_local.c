@@ -254,6 +254,9 @@ static enum status gather(struct teacher *t, struct err *e)
     l->ended = got == 0;
     int more = teacher_wants_input(t); /* else stdin would be readable for ever */
     TRY(teacher_turn(t, e)); /* answers from the book may stand in front */
+    if (got < 0 && t->in_mix) {
+      break; /* the mix does the waiting */
+    }
     if (got < 0 && l->queue_n > 0) {
       struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
       if (!more || poll(&p, 1, GATHER_WAIT_MS) == 0) {
@@ -407,6 +410,7 @@ static enum status take_result(void *ctx, const struct decode_job *job, const st
   if (clock_seconds() - l->passed_on > PASS_ON_EVERY) {
     lease_give(); /* passing on may sleep on a full pipe whose reader waits for the lease */
     st = teacher_turn(t, e);
+    st = st == STATUS_OK && t->meanwhile != NULL ? t->meanwhile(t->meanwhile_ctx, 0, e) : st;
     l->passed_on = clock_seconds();
     if (st == STATUS_OK) {
       st = lease_take(e);
@@ -418,27 +422,42 @@ out:
   return st;
 }
 
-static enum status local_run(struct teacher *t, struct err *e)
+/* After every token: servers that are asked beside this model must not wait for it. */
+static enum status between_tokens(void *ctx, struct err *e)
+{
+  struct teacher *t = ctx;
+  return t->meanwhile != NULL ? t->meanwhile(t->meanwhile_ctx, 1, e) : STATUS_OK;
+}
+
+static enum status local_begin(struct teacher *t, struct err *e)
+{
+  struct local *l = t->state;
+  (void)e;
+  l->ended = 0;
+  decoder_between(l->dec, t->meanwhile != NULL ? between_tokens : NULL, t);
+  return STATUS_OK;
+}
+
+static enum status local_step(struct teacher *t, struct step *n, struct err *e)
 {
   enum status st = STATUS_OK;
   struct local *l = t->state;
-  l->ended = 0;
-  while (!l->ended) {
-    TRY(gather(t, e));
-    if (l->queue_n > 0) {
-      TRY(lease_take(e));
-      l->passed_on = clock_seconds();
-      st = decoder_run(l->dec, give_job, take_result, t, e);
-      lease_give();
-      if (st != STATUS_OK) {
-        goto out;
-      }
-      uint64_t run_tok, reused_tok, made_tok;
-      decoder_counts(l->dec, &run_tok, &reused_tok, &made_tok);
-      l->reused_tok += reused_tok;
+  n->until = ELSEWHERE_WAIT_MS / 1000.0;
+  TRY(gather(t, e));
+  if (l->queue_n > 0) {
+    TRY(lease_take(e));
+    l->passed_on = clock_seconds();
+    st = decoder_run(l->dec, give_job, take_result, t, e);
+    lease_give();
+    if (st != STATUS_OK) {
+      goto out;
     }
-    TRY(teacher_turn(t, e));
+    uint64_t run_tok, reused_tok, made_tok;
+    decoder_counts(l->dec, &run_tok, &reused_tok, &made_tok);
+    l->reused_tok += reused_tok;
   }
+  TRY(teacher_turn(t, e));
+  n->done = l->ended;
 out:
   return st;
 }
@@ -451,6 +470,8 @@ const struct dialect dialect_local = {
   .close = local_close,
   .body = local_body,
   .parse = local_parse,
-  .run = local_run,
+  .begin = local_begin,
+  .step = local_step,
+  .computes = 1,
   .count_tokens = count_tokens,
 };

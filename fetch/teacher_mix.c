@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The dialect behind several --teacher: a window of questions is gathered, the members are run over what the mode wants of them,
- * round by round, and the answers are passed on in order. Every member keeps its own journal, terms and limits, so killing and
- * running again costs what it costs with one teacher. It never sleeps on input while it holds a question. */
+ * The dialect behind several --teacher: opens the members and finds the way of mixing. Every member keeps its own journal, terms
+ * and limits, so killing and running again costs what it costs with one teacher. The asking is in teacher_mix_run.c. */
 #include "teacher_mix.h"
-#include <poll.h>
-#include <unistd.h>
-#include "stop.h"
-#include "teacher_answer.h"
-
-#define WINDOW_SLOTS 1024
-#define WINDOW_BYTES ((size_t)16 << 20) /* of messages */
-#define SMALL_WINDOW 64                 /* below this a moment is waited for more: members work better on many at once */
-#define GATHER_WAIT_MS 100
+#include "teacher_http.h"
 
 static enum status mix_mode_find(struct mix *m, const char *how, struct err *e)
 {
@@ -56,6 +47,19 @@ static char *joined(struct mix *m, const char *(*get)(const struct teacher *), c
   return all;
 }
 
+/* Members that speak HTTP themselves share one event loop. */
+static void join_loops(struct mix *m)
+{
+  const struct teacher *first = NULL;
+  for (size_t i = 0; i < m->n; i++) {
+    if (m->member[i]->d->http != NULL && first == NULL) {
+      first = m->member[i];
+    } else if (m->member[i]->d->http != NULL) {
+      http_teacher_join(m->member[i], first);
+    }
+  }
+}
+
 static enum status mix_open(struct teacher *t, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -82,12 +86,12 @@ static enum status mix_open(struct teacher *t, struct err *e)
       }
     }
   }
-  m->slot = mem_calloc(WINDOW_SLOTS, sizeof *m->slot);
+  join_loops(m);
   t->name = joined(m, teacher_name, "+");
   t->identity = joined(m, teacher_identity, "+");
   t->terms = joined(m, teacher_terms, " + ");
-  if (m->slot == NULL || t->name == NULL || t->identity == NULL || t->terms == NULL) {
-    st = err_nomem(e, WINDOW_SLOTS * sizeof *m->slot);
+  if (t->name == NULL || t->identity == NULL || t->terms == NULL) {
+    st = err_nomem(e, 1024);
   }
 out:
   return st;
@@ -102,167 +106,7 @@ static void mix_close(struct teacher *t)
   for (size_t i = 0; i < m->n; i++) {
     teacher_close(m->member[i]);
   }
-  for (size_t i = 0; m->slot != NULL && i < WINDOW_SLOTS; i++) {
-    arena_free(m->slot[i].a);
-  }
-  mem_free(m->slot);
-}
-
-/* ---- a window ---- */
-
-static enum status gather(struct mix *m, int *ended, struct err *e)
-{
-  enum status st = STATUS_OK;
-  struct teacher *t = m->t;
-  size_t bytes = 0;
-  int waits = 0;
-  m->n_slots = 0;
-  while (m->n_slots < WINDOW_SLOTS && bytes < WINDOW_BYTES && !*ended) {
-    struct mix_slot *s = &m->slot[m->n_slots];
-    struct arena *a = s->a ? s->a : arena_new(0);
-    int got = 0;
-    if (a == NULL) {
-      return err_nomem(e, sizeof *s);
-    }
-    arena_reset(a);
-    *s = (struct mix_slot){ .a = a };
-    if (stop_requested()) {
-      return err_set(e, STATUS_STOPPED, "stopped by a signal; answers so far are kept, run the same command again to go on");
-    }
-    TRY(t->next(t->ctx, m->n_slots == 0, &s->q, &got, e));
-    if (got == 1) {
-      s->answer = arena_calloc(a, m->n, sizeof *s->answer);
-      if (s->answer == NULL) {
-        return err_nomem(e, m->n * sizeof *s->answer);
-      }
-      bytes += s->q.messages.n;
-      m->n_slots++;
-      continue;
-    }
-    *ended = got == 0;
-    if (got < 0) {
-      struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
-      if (got == QUESTION_LATER || m->n_slots >= SMALL_WINDOW || waits++ >= 5 || poll(&p, 1, GATHER_WAIT_MS) <= 0) {
-        break;
-      }
-    }
-  }
-out:
-  return st;
-}
-
-/* One member's share of a round. */
-struct share {
-  struct mix *m;
-  size_t member, at;
-};
-
-static enum status share_next(void *ctx, int wait, struct question *q, int *got, struct err *e)
-{
-  struct share *s = ctx;
-  (void)wait;
-  (void)e;
-  *got = 0;
-  for (; s->at < s->m->n_slots && !*got; s->at++) {
-    if (s->m->slot[s->at].wanted >> s->member & 1) {
-      *q = s->m->slot[s->at].q;
-      q->user = &s->m->slot[s->at];
-      *got = 1;
-    }
-  }
-  return STATUS_OK;
-}
-
-static enum status share_done(void *ctx, const struct question *q, const struct answer *a, struct err *e)
-{
-  enum status st = STATUS_OK;
-  struct share *sh = ctx;
-  struct mix_slot *s = q->user;
-  TRY(teacher_copy_answer(a, s->a, &s->answer[sh->member], e));
-  s->answer[sh->member].by = sh->m->member[sh->member];
-out:
-  return st;
-}
-
-static enum status round_of(struct mix *m, int *any, struct err *e)
-{
-  enum status st = STATUS_OK;
-  uint32_t all = 0;
-  for (size_t i = 0; i < m->n_slots; i++) {
-    struct mix_slot *s = &m->slot[i];
-    s->asked |= s->wanted;
-    s->wanted = 0;
-    TRY(m->mode->next(m, s, e));
-    s->wanted &= ~s->asked;
-    all |= s->wanted;
-  }
-  *any = all != 0;
-  for (size_t k = 0; k < m->n; k++) {
-    if (all >> k & 1) {
-      struct share share = { m, k, 0 };
-      TRY(teacher_run(m->member[k], share_next, share_done, &share, e));
-    }
-  }
-out:
-  return st;
-}
-
-static enum status pass_on(struct mix *m, struct mix_slot *s, struct err *e)
-{
-  enum status st = STATUS_OK;
-  struct teacher *t = m->t;
-  uint32_t parts = 0, part = 0;
-  s->pick = 0;
-  TRY(m->mode->choose(m, s, e));
-  for (size_t k = 0; k < m->n; k++) {
-    t->deferred |= (s->pick >> k & 1) && s->answer[k].failed == STATUS_STOPPED;
-  }
-  if (t->deferred) { /* its answer, or one before it, comes in a later run */
-    struct answer later = { .failed = STATUS_STOPPED, .reason = "waits for a batch", .finish = "" };
-    st = t->done(t->ctx, &s->q, &later, e);
-    goto out;
-  }
-  for (size_t k = 0; k < m->n; k++) {
-    parts += s->pick >> k & 1;
-  }
-  if (parts == 0) {
-    struct answer none = { .failed = STATUS_DATA, .reason = s->why ? s->why : "no teacher answered", .finish = "" };
-    st = t->done(t->ctx, &s->q, &none, e);
-    goto out;
-  }
-  for (size_t k = 0; k < m->n; k++) {
-    if (s->pick >> k & 1) {
-      s->answer[k].part = part++;
-      s->answer[k].parts = parts;
-      TRY(t->done(t->ctx, &s->q, &s->answer[k], e));
-    }
-  }
-out:
-  return st;
-}
-
-static enum status mix_run(struct teacher *t, struct err *e)
-{
-  enum status st = STATUS_OK;
-  struct mix *m = t->state;
-  int ended = 0;
-  while (!ended) {
-    int any = 1;
-    TRY(gather(m, &ended, e));
-    while (any && m->n_slots > 0) {
-      TRY(round_of(m, &any, e));
-    }
-    for (size_t i = 0; i < m->n_slots; i++) {
-      TRY(pass_on(m, &m->slot[i], e));
-    }
-  }
-out:
-  t->asked = t->from_book = 0;
-  for (size_t i = 0; i < m->n; i++) {
-    t->asked += m->member[i]->asked;
-    t->from_book += m->member[i]->from_book;
-  }
-  return st;
+  mix_drop(m);
 }
 
 /* Every member submits before the run ends, whichever has something to wait for. */
@@ -284,7 +128,9 @@ const struct dialect dialect_mix = {
   .name = "mix",
   .open = mix_open,
   .close = mix_close,
-  .run = mix_run,
+  .begin = mix_begin,
+  .step = mix_step,
+  .end = mix_end,
   .flush = mix_flush,
   .unrecorded = 1,
 };

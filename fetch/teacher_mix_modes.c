@@ -273,10 +273,10 @@ static enum status take_last(struct mix *m, struct mix_slot *s, struct err *e)
 }
 
 const struct mix_mode mix_mode_table[] = {
-  { "all", "all", no_argument, ask_all, take_all },
-  { "vote", "vote", no_argument, ask_all, take_majority },
-  { "route", "route:FIELD", parse_route, ask_routed, take_asked },
-  { "weights", "weights:A,B,...", parse_weights, ask_drawn, take_asked },
-  { "cascade", "cascade:SCORE:MIN", parse_cascade, ask_next, take_last },
-  { NULL, NULL, NULL, NULL, NULL },
+  { "all", "all", no_argument, ask_all, take_all, 0 },
+  { "vote", "vote", no_argument, ask_all, take_majority, 0 },
+  { "route", "route:FIELD", parse_route, ask_routed, take_asked, 0 },
+  { "weights", "weights:A,B,...", parse_weights, ask_drawn, take_asked, 0 },
+  { "cascade", "cascade:SCORE:MIN", parse_cascade, ask_next, take_last, 1 },
+  { NULL, NULL, NULL, NULL, NULL, 0 },
 };

@@ -120,10 +120,6 @@ static enum status open_with(const struct dialect *d, const struct teacher_optio
     st = err_set(e, STATUS_USAGE, "--device %s is for local teachers, '%s' is not one", o->dev.device, o->teacher);
     goto out;
   }
-  if (d == &dialect_mix && o->dry_run) {
-    st = err_set(e, STATUS_USAGE, "--dry-run quotes one teacher; run it for each of them");
-    goto out;
-  }
   t->o = *o;
   TRY(request_members(o->request, t->a, &t->request, e));
   TRY(form_from_options(&o->form, t->a, &t->form, e));

@@ -134,5 +134,7 @@ const struct dialect dialect_openai = {
   .close = http_teacher_close,
   .body = openai_body,
   .parse = openai_parse,
-  .run = http_teacher_run,
+  .begin = http_teacher_begin,
+  .step = http_teacher_step,
+  .end = http_teacher_end,
 };

@@ -96,12 +96,12 @@ static enum status replay_parse(const struct teacher *t, struct span s, const st
   return t->body_of->parse(t, s, q, a, out, e);
 }
 
-static enum status replay_run(struct teacher *t, struct err *e)
+static enum status replay_step(struct teacher *t, struct step *n, struct err *e)
 {
   enum status st = STATUS_OK;
-  for (int got = 1; got != 0;) {
+  for (int got = 1; got == 1;) {
     struct ask *ask = NULL;
-    TRY(teacher_pull(t, t->ring_n == 0, &ask, &got, e));
+    TRY(teacher_pull(t, n->alone && t->ring_n == 0, &ask, &got, e));
     if (got == 1) {
       if (((struct replay *)t->state)->missing++ == 0) {
         log_warn("a question is not in the book: other rows, options or another template than were recorded");
@@ -111,6 +111,7 @@ static enum status replay_run(struct teacher *t, struct err *e)
     if (got != 1 || t->ring_n > 256) {
       TRY(teacher_turn(t, e));
     }
+    n->done = got == 0;
   }
 out:
   return st;
@@ -154,6 +155,6 @@ const struct dialect dialect_replay = {
   .close = replay_close,
   .body = replay_body,
   .parse = replay_parse,
-  .run = replay_run,
+  .step = replay_step,
   .unrecorded = 1,
 };

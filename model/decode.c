@@ -44,6 +44,8 @@ struct decoder {
   struct decode_job waiting; int has_waiting, ended;
   uint64_t prompt_tok, reused_tok, made_tok;
   double seconds;
+  enum status (*between)(void *ctx, struct err *e);
+  void *between_ctx;
 };
 
 const char *finish_name(enum finish f) {
@@ -490,6 +492,9 @@ enum status decoder_run(struct decoder *d, decode_next next, decode_done done, v
     if (d->n_row) {
       TRY(tokens(d, done, ctx, e));
     }
+    if (d->between != NULL) {
+      TRY(d->between(d->between_ctx, e));
+    }
   } while (active(d, &bytes) || d->has_waiting || !d->ended);
 out:
   for (int i = 0; i < d->max_batch; i++) {
@@ -497,6 +502,11 @@ out:
   }
   d->seconds = clock_seconds() - began;
   return st;
+}
+
+void decoder_between(struct decoder *d, enum status (*between)(void *ctx, struct err *e), void *ctx) {
+  d->between = between;
+  d->between_ctx = ctx;
 }
 
 double decoder_tokens_per_second(const struct decoder *d) { return d->seconds > 0 ? (double)d->made_tok / d->seconds : 0; }

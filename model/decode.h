@@ -51,6 +51,8 @@ enum { DECODE_LATER = 2 };
 typedef enum status (*decode_next)(void *ctx, struct decode_job *job, int *got, struct err *e);
 typedef enum status (*decode_done)(void *ctx, const struct decode_job *job, const struct decode_result *r, struct err *e);
 MUST_USE enum status decoder_run(struct decoder *d, decode_next next, decode_done done, void *ctx, struct err *e);
+/* Called after every token of the batch from now on (NULL: not any more), for who has other things to look after meanwhile. */
+void decoder_between(struct decoder *d, enum status (*between)(void *ctx, struct err *e), void *ctx);
 double decoder_tokens_per_second(const struct decoder *d); /* generated tokens of the last run by its wall time */
 /* Of the last run: prompt tokens that went through the model, prompt tokens whose rows another prompt had left, made tokens. */
 void decoder_counts(const struct decoder *d, uint64_t *prompt_tok, uint64_t *reused_tok, uint64_t *made_tok);

@@ -70,7 +70,7 @@ E2
 [ $(($(mock_stat answered) - before)) = 30 ] || no "cascade asked $(($(mock_stat answered) - before)), expected 20 + 10"
 L -t "$(T m1)" -t "$(T m2)" --mix cascade:nonsense:1 --book b5 <c.jsonl >out 2>err; [ $? = 2 ] && grep -q "no score 'nonsense'" err || no "cascade with an unknown score: $(cat err)"
 
-# kill -9 in the middle, then the same output, nothing asked twice
+# kill -9 in the middle, then the same output, nothing asked twice but what was in the air (4 kills, 2 teachers, 8 requests each)
 start_mock mock_teacher.py --latency 15
 vote() { L -t "http://127.0.0.1:$port/v1#m1" -t "http://127.0.0.1:$port/v1#m2" --mix vote --book b6 <q.jsonl; }
 for i in 1 2 3 4; do
@@ -79,7 +79,7 @@ for i in 1 2 3 4; do
 done
 vote >k1 2>err || no "after kills: $(cat err)"
 vote 2>/dev/null | cmp - k1 || no "killed and run again differs"
-[ "$(mock_stat unique_answered)" = 120 ] && [ "$(mock_stat paid_twice)" -le 32 ] || no "kills: $(mock_stat unique_answered) unique, $(mock_stat paid_twice) twice"
+[ "$(mock_stat unique_answered)" = 120 ] && [ "$(mock_stat paid_twice)" -le 64 ] || no "kills: $(mock_stat unique_answered) unique, $(mock_stat paid_twice) twice"
 
 # what cannot be meant is refused by name
 refused() { local want=$1; shift; L "$@" --book b7 <q.jsonl >out 2>err; local rc=$?; { [ $rc = 2 ] && grep -q -e "$want" err; } || no "expected '$want': exit $rc $(cat err)"; }
