@@ -78,6 +78,11 @@ static enum status answered(void *ctx, struct row *row, uint32_t tag, const stru
   return chain_answer(ctx, row, tag, q, a, e);
 }
 
+static enum status wrong(void *ctx, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, const char **why, struct err *e)
+{
+  return chain_wrong(ctx, row, tag, q, a, why, e);
+}
+
 static enum status more(void *ctx, struct row *row, int *got, struct err *e)
 {
   struct augment *g = ctx;
@@ -127,7 +132,7 @@ static enum status augment_run(struct ctx *c, const void *options, const struct 
   enum status st = STATUS_OK;
   struct augment g = { .c = c, .o = options, .a = ctx_arena(c) };
   struct book *book = ctx_book(c);
-  struct rows_ops ops = { .begin = begin, .answer = answered };
+  struct rows_ops ops = { .begin = begin, .answer = answered, .wrong = wrong };
   if (args->n > 0) {
     return err_set(e, STATUS_USAGE, "'%s': rows come from stdin, no arguments are taken", args->item[0]);
   }

@@ -101,6 +101,9 @@ MUST_USE enum status slot_find(void *slot_ctx, struct span name, struct arena *a
 /* ---- chain.c ---- */
 MUST_USE enum status chain_ask(struct unit *u, struct chain *c, struct err *e);
 MUST_USE enum status chain_answer(struct augment *g, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, struct err *e);
+/* Why an answer would not pass, by itself: the cascade of several teachers asks. */
+MUST_USE enum status chain_wrong(struct augment *g, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, const char **why,
+                                 struct err *e);
 /* ---- child.c ---- */
 MUST_USE enum status child_write(struct unit *u, struct chain *c, const struct answer *a, struct err *e);
 #endif

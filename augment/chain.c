@@ -157,7 +157,8 @@ static enum status earlier(struct unit *u, size_t step, const struct span **befo
   return STATUS_OK;
 }
 
-static enum status check_output(struct unit *u, struct chain *c, const struct question *q, const struct answer *a, struct parsed *p, const char **why, struct err *e)
+/* alone: nothing else that was answered is looked at. */
+static enum status check_output(struct unit *u, struct chain *c, const struct question *q, const struct answer *a, int alone, struct parsed *p, const char **why, struct err *e)
 {
   enum status st = STATUS_OK;
   struct augment *g = u->g;
@@ -181,7 +182,9 @@ static enum status check_output(struct unit *u, struct chain *c, const struct qu
   if (g->recipe->passages > 0) {
     k.n_passages = (size_t)g->recipe->passages < g->n_texts ? (size_t)g->recipe->passages : g->n_texts;
   }
-  TRY(earlier(u, c->step, &k.before, &k.n_before, e));
+  if (!alone) {
+    TRY(earlier(u, c->step, &k.before, &k.n_before, e));
+  }
   TRY(recipe_take(&g->recipe->step[c->step], a->content, &k, p, why, e));
   for (size_t i = 0; *why == NULL && u->group->novelty > 0 && c->step == 0 && i < k.n_before; i++) {
     double f;
@@ -251,6 +254,19 @@ static int stops(const struct recipe_step *s, struct span output)
   return s->stop != NULL && memmem(output.p ? output.p : "", output.n, s->stop, strlen(s->stop)) != NULL;
 }
 
+enum status chain_wrong(struct augment *g, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, const char **why, struct err *e)
+{
+  struct unit *u = row->state;
+  struct chain *c = &u->chain[tag];
+  const struct recipe_step *s = &g->recipe->step[c->step];
+  struct parsed p;
+  *why = a->failed != STATUS_OK ? a->reason : NULL;
+  if (*why != NULL || (c->turn >= g->recipe->min_turns && stops(s, a->content))) {
+    return STATUS_OK;
+  }
+  return check_output(u, c, q, a, 1, &p, why, e);
+}
+
 enum status chain_answer(struct augment *g, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -271,7 +287,7 @@ enum status chain_answer(struct augment *g, struct row *row, uint32_t tag, const
     TRY(finish(u, c, a, e));
     goto end;
   }
-  TRY(check_output(u, c, q, a, &p, &why, e));
+  TRY(check_output(u, c, q, a, 0, &p, &why, e));
   if (why == NULL) {
     TRY(take_good(u, c, &p, a, &ended, e));
     if (a->parts > 1) {

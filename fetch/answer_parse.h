@@ -5,6 +5,7 @@
 #ifndef FETCH_ANSWER_PARSE_H
 #define FETCH_ANSWER_PARSE_H
 #include <stddef.h>
+#include <stdint.h>
 #include "err.h"
 #include "mem.h"
 #include "span.h"
@@ -52,4 +53,11 @@ int answer_balanced(struct span code);
 MUST_USE enum status message_put(struct buf *b, const char *role, struct span content, struct err *e);
 /* messages + the answer that was refused + why: the question that asks again. */
 MUST_USE enum status message_again(struct span messages, struct span answer, const char *why, struct buf *out, struct err *e);
+
+/* ---- judging (answer_judge.c) ---- one wording and one reading, for the kinds of label that judge and for --mix cascade:judge. */
+extern const char judge_system[]; /* the system message */
+/* Appends the user's turn: question, answer, rubric (n = 0: none), and the wish for a line "Score: N" from 1 to scale. */
+MUST_USE enum status judge_put(struct span question, struct span answer, struct span rubric, const char *aspect, int64_t scale, struct buf *b, struct err *e);
+/* The score of the judge's text: that of its last line "Score: N", else the only number; 0 when there is no clear one. */
+int judge_read(struct span text, double scale, double *score);
 #endif

@@ -116,10 +116,10 @@ size_t teacher_parts(const struct teacher *t);
 const struct teacher *teacher_of(const struct teacher *t, const struct answer *a);
 /* What a stage knows better than the mix does. Either may be NULL; ctx is theirs. Only asked when there are several teachers. */
 struct teacher_judgement {
-  /* The part of the answer that votes compare, in arena memory (default: text without case, white space and end punctuation). */
-  enum status (*canonical)(void *ctx, const struct question *q, const struct answer *ans, struct arena *a, struct span *out, struct err *e);
-  /* Adds scores to an answer (answer_score) before a cascade decides. */
-  enum status (*score)(void *ctx, const struct question *q, struct answer *ans, struct arena *a, struct err *e);
+  /* The part of the answer that votes compare (case, white space and end punctuation aside); {NULL,0}: it has no vote. */
+  struct span (*said)(void *ctx, const struct question *q, const struct answer *ans);
+  /* Adds scores to an answer (answer_score: "valid") before a cascade decides. */
+  enum status (*score)(void *ctx, const struct question *q, struct answer *ans, struct err *e);
   void *ctx;
 };
 void teacher_judge_by(struct teacher *t, const struct teacher_judgement *j);

@@ -133,7 +133,8 @@ MUST_USE enum status teacher_quote_step(struct teacher *t, struct step *n, struc
 MUST_USE enum status teacher_quote_end(struct teacher *t, enum status st, struct err *e);
 /* What the members' quotes come to; says nothing where a price is not known. */
 void teacher_quote_sum(struct teacher *const *member, size_t n);
-void teacher_window_drop(struct teacher *t); /* for teacher_close */
+MUST_USE enum status teacher_window_start(struct teacher *t, struct err *e); /* an empty window, for a run */
+void teacher_window_drop(struct teacher *t); /* after it, and for teacher_close */
 
 /* {"temperature":0.7,...} with what differs from plain greedy decoding; max_tokens and seed always. */
 MUST_USE enum status teacher_put_sampling(const struct sampling *s, struct buf *out, struct err *e);

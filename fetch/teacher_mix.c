@@ -60,6 +60,16 @@ static void join_loops(struct mix *m)
   }
 }
 
+static enum status check_judge(const struct mix *m, struct err *e)
+{
+  for (size_t i = 0; i + 1 < m->n && m->judged; i++) {
+    if (m->member[i]->label != NULL && strcmp(m->member[i]->label, "judge") == 0) {
+      return err_set(e, STATUS_USAGE, "'--teacher judge=...': under '--mix %s' the judge stands last", m->t->o.mix);
+    }
+  }
+  return mix_askable(m) >= 2 ? STATUS_OK : err_set(e, STATUS_USAGE, "'--mix %s': found one teacher beside the judge, expected two or more", m->t->o.mix);
+}
+
 static enum status mix_open(struct teacher *t, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -86,6 +96,7 @@ static enum status mix_open(struct teacher *t, struct err *e)
       }
     }
   }
+  TRY(check_judge(m, e));
   join_loops(m);
   t->name = joined(m, teacher_name, "+");
   t->identity = joined(m, teacher_identity, "+");

@@ -18,6 +18,9 @@ struct mix_slot {
   uint32_t pick;            /* answers to pass on; none = `why` */
   uint32_t owed;            /* of wanted: those that have not answered */
   int decided;
+  int judge;                /* the member whose answer is to be judged next, or -1 (set by the mode) */
+  int judging;              /* it is being judged: judge_q is in the line */
+  struct question judge_q;
   const char *why;
   struct mix_slot *next;    /* younger one; of spare ones the next */
 };
@@ -36,6 +39,7 @@ struct mix {
   const struct mix_mode *mode;
   const char *name;         /* field of route, score of cascade */
   double min;               /* of cascade */
+  int judged;               /* the score of cascade is a judge's */
   double weight[MIX_MAX];   /* of weights, made cumulative and scaled to 1 */
   struct mix_slot *oldest, *youngest, *spare;
   size_t n_open, bytes;
@@ -43,6 +47,12 @@ struct mix {
   uint64_t events;          /* questions and answers that moved */
   double gathered_at;       /* when the last question came */
 };
+/* How many members answer; under cascade:judge the last one, with the label "judge", only judges. */
+size_t mix_askable(const struct mix *m);
+/* teacher_mix_judge.c: the question for slot->judge's answer, and reading what the judge said (unclear or failed = 0). */
+size_t mix_judge_of(const struct mix *m, const struct mix_slot *s);
+MUST_USE enum status mix_judge_ask(struct mix *m, struct mix_slot *s, struct err *e);
+void mix_judge_take(struct mix_slot *s, const struct answer *a);
 /* For struct dialect. */
 MUST_USE enum status mix_begin(struct teacher *t, struct err *e);
 MUST_USE enum status mix_step(struct teacher *t, struct step *n, struct err *e);

@@ -76,7 +76,7 @@ static enum status take_majority(struct mix *m, struct mix_slot *s, struct err *
 {
   enum status st = STATUS_OK;
   struct span form[MIX_MAX];
-  size_t best = m->n, votes_of_best = 0;
+  size_t best = m->n, votes_of_best = 0, first = 0;
   int wait = pending(m, s);
   for (size_t k = 0; k < m->n; k++) {
     const struct teacher_judgement *j = &m->t->judgement;
@@ -84,19 +84,25 @@ static enum status take_majority(struct mix *m, struct mix_slot *s, struct err *
     if (s->answer[k].failed != STATUS_OK) {
       continue;
     }
-    TRY(j->canonical ? j->canonical(j->ctx, &s->q, &s->answer[k], s->a, &form[k], e) : plain_form(s->answer[k].content, s->a, &form[k], e));
+    struct span said = j->said ? j->said(j->ctx, &s->q, &s->answer[k]) : s->answer[k].content;
+    if (said.p != NULL) {
+      TRY(plain_form(said, s->a, &form[k], e));
+    }
   }
   for (size_t k = 0; k < m->n; k++) {
     size_t votes = 0;
-    for (size_t i = 0; i < m->n && s->answer[k].failed == STATUS_OK; i++) {
-      votes += s->answer[i].failed == STATUS_OK && form[i].n == form[k].n && (form[k].n == 0 || memcmp(form[i].p, form[k].p, form[k].n) == 0);
+    for (size_t i = 0; i < m->n && form[k].p != NULL; i++) {
+      votes += form[i].p != NULL && form[i].n == form[k].n && (form[k].n == 0 || memcmp(form[i].p, form[k].p, form[k].n) == 0);
     }
     if (votes > votes_of_best) {
       best = k;
       votes_of_best = votes;
     }
   }
-  best = wait ? (size_t)wait - 1 : best == m->n ? 0 : best; /* none answered: the first one's failure stands for all */
+  for (size_t k = m->n; best == m->n && k-- > 0;) { /* nobody's answer counts: the first that came stands, and gets asked again */
+    first = s->answer[k].failed == STATUS_OK ? k : first;
+  }
+  best = wait ? (size_t)wait - 1 : best == m->n ? first : best; /* none answered: the first one's failure stands for all */
   answer_score(&s->answer[best], "agreement", (double)votes_of_best / (double)m->n);
   s->pick = 1u << best;
 out:
@@ -198,7 +204,9 @@ static enum status ask_drawn(struct mix *m, struct mix_slot *s, struct err *e)
   return STATUS_OK;
 }
 
-/* ---- cascade: the next teacher where the score of the answer is low ---- */
+/* ---- cascade: the next teacher where the score of the answer is low. answered: it says something whole. valid: it would not be asked
+ * again (the kind's form, the recipe's validators). logprob: mean log-probability of its tokens. judge: 1 to 10 by the teacher with
+ * the label "judge", which answers nothing itself, else by the one who answered. ---- */
 
 static enum status parse_cascade(struct mix *m, const char *arg, struct err *e)
 {
@@ -208,6 +216,7 @@ static enum status parse_cascade(struct mix *m, const char *arg, struct err *e)
     return err_set(e, STATUS_USAGE, "'--mix %s': expected cascade:SCORE:MIN, such as cascade:logprob:-0.5 or cascade:answered:1", m->t->o.mix);
   }
   m->name = arena_strndup(m->t->a, arg, (size_t)(colon - arg));
+  m->judged = m->name != NULL && strcmp(m->name, "judge") == 0;
   return m->name ? STATUS_OK : err_nomem(e, strlen(arg));
 }
 
@@ -234,20 +243,25 @@ static enum status ask_next(struct mix *m, struct mix_slot *s, struct err *e)
     return STATUS_OK;
   }
   struct answer *a = &s->answer[n - 1];
-  if (n == m->n || a->failed == STATUS_STOPPED) {
+  if (n == mix_askable(m) || a->failed == STATUS_STOPPED) {
     return STATUS_OK;
   }
   int low = 1;
   if (a->failed == STATUS_OK) {
     const struct teacher_judgement *j = &m->t->judgement;
     answer_score(a, "answered", answered(a));
-    if (j->score != NULL) {
-      TRY(j->score(j->ctx, &s->q, a, s->a, e));
+    if (j->score != NULL && answer_score_find(a, m->name) == NULL && !m->judged) {
+      TRY(j->score(j->ctx, &s->q, a, e));
     }
     const struct record_number *score = answer_score_find(a, m->name);
+    if (score == NULL && m->judged) {
+      s->judge = (int)n - 1;
+      return STATUS_OK;
+    }
     if (score == NULL) {
       return err_set(e, STATUS_USAGE, "'--mix %s': an answer of '%s' has no score '%s'%s", m->t->o.mix, m->member[n - 1]->name, m->name,
-                     strcmp(m->name, "logprob") == 0 ? "; ask for log-probabilities with --logprobs, if this teacher gives them" : "");
+                     strcmp(m->name, "logprob") == 0 ? "; ask for log-probabilities with --logprobs, if this teacher gives them"
+                                                     : "; known are valid, judge, logprob and answered");
     }
     low = !(score->value >= m->min);
   }

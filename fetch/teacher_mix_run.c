@@ -38,11 +38,20 @@ static enum status advance(struct mix *m, struct mix_slot *s, struct err *e)
 {
   enum status st = STATUS_OK;
   int first = s->asked == 0 && s->wanted == 0;
+  size_t n = mix_askable(m);
   s->asked |= s->wanted;
   s->wanted = 0;
+  s->judge = -1;
   TRY(m->mode->next(m, s, e));
+  if (s->judge >= 0) {
+    TRY(mix_judge_ask(m, s, e));
+    s->judging = 1;
+    s->owed++;
+    to_line(m, mix_judge_of(m, s), s);
+    goto out;
+  }
   if (first && m->t->o.dry_run && m->mode->in_turn) {
-    s->wanted = m->n >= 32 ? UINT32_MAX : (1u << m->n) - 1;
+    s->wanted = n >= 32 ? UINT32_MAX : (1u << n) - 1;
   }
   s->wanted &= ~s->asked;
   s->decided = s->wanted == 0;
@@ -76,7 +85,7 @@ static enum status share_next(void *ctx, int wait, struct question *q, int *got,
     l->n--;
     l->in_hand++;
     sh->m->events++;
-    *q = s->q;
+    *q = s->judging ? s->judge_q : s->q;
     q->user = s;
   }
   return STATUS_OK;
@@ -87,8 +96,13 @@ static enum status share_done(void *ctx, const struct question *q, const struct 
   enum status st = STATUS_OK;
   struct share *sh = ctx;
   struct mix_slot *s = q->user;
-  TRY(teacher_copy_answer(a, s->a, &s->answer[sh->member], e));
-  s->answer[sh->member].by = sh->m->member[sh->member];
+  if (s->judging) {
+    mix_judge_take(s, a);
+    s->judging = 0;
+  } else {
+    TRY(teacher_copy_answer(a, s->a, &s->answer[sh->member], e));
+    s->answer[sh->member].by = sh->m->member[sh->member];
+  }
   sh->m->line[sh->member].in_hand--;
   sh->m->events++;
   if (--s->owed == 0) {

@@ -8,7 +8,7 @@
 #include "opt.h"
 #define TEACHER_OPTION_ROWS(stru, f, dflt_temperature, range_temperature, dflt_max_tokens, range_max_tokens) \
   OPT_ROW(stru, f.teachers, "teacher", 't', OPT_LIST, NULL, NULL, "T", "GGUF file, Hugging Face folder, run folder, replay:BOOK or http(s)://host/v1#model (chat; other dialects: anthropic:http..., completions:http..., vllm:http..., embeddings:http...; batch:http... submits a batch); several, as LABEL=T, with --mix"), \
-  OPT_ROW(stru, f.mix, "mix", 0, OPT_STR, NULL, NULL, "HOW", "several teachers: all, vote, route:FIELD, cascade:SCORE:MIN or weights:A,B"), \
+  OPT_ROW(stru, f.mix, "mix", 0, OPT_STR, NULL, NULL, "HOW", "several teachers, asked at the same time: all, vote, route:FIELD, cascade:SCORE:MIN (valid, judge, logprob, answered) or weights:A,B"), \
   OPT_ROW(stru, f.stated_terms, "teacher-terms", 0, OPT_LIST, NULL, NULL, "ID", "licence or terms of the teacher, such as apache-2.0; LABEL=ID for one of several"), \
   OPT_ROW(stru, f.temperature, "temperature", 0, OPT_NUM, dflt_temperature, range_temperature, "X", "sampling temperature; 0 takes the likeliest token, -1 is as the recipe says"), \
   OPT_ROW(stru, f.top_p, "top-p", 0, OPT_NUM, "1", "0..1", "X", "sample from the likeliest tokens that make up this probability"), \

@@ -410,6 +410,27 @@ out:
   return st;
 }
 
+static enum status valid_score(void *ctx, const struct question *q, struct answer *a, struct err *e)
+{
+  enum status st = STATUS_OK;
+  struct rows *r = ctx;
+  const struct pending *p = q->user;
+  const char *why = NULL;
+  TRY(r->ops->wrong(r->ctx, p->row, p->tag, q, a, &why, e));
+  answer_score(a, "valid", why == NULL);
+  if (why != NULL) {
+    log_debug("an answer of '%s' is not valid: %s", a->by ? teacher_name(a->by) : "the teacher", why);
+  }
+out:
+  return st;
+}
+
+static struct span said(void *ctx, const struct question *q, const struct answer *a)
+{
+  struct rows *r = ctx;
+  return r->ops->said(r->ctx, ((const struct pending *)q->user)->row, a);
+}
+
 enum status rows_run(struct ctx *c, struct teacher *t, const struct rows_ops *ops, void *ctx, uint64_t seed, int unordered, struct err *e)
 {
   struct rows q = { .c = c, .ops = ops, .ctx = ctx, .unordered = unordered, .seed = seed };
@@ -417,6 +438,8 @@ enum status rows_run(struct ctx *c, struct teacher *t, const struct rows_ops *op
   if (unordered) {
     teacher_unordered(t);
   }
+  const struct teacher_judgement j = { ops->said ? said : NULL, ops->wrong ? valid_score : NULL, &q };
+  teacher_judge_by(t, &j);
   enum status st = teacher_run(t, next_question, got_answer, &q, e);
   progress_free(q.progress);
   while (q.made != NULL) {

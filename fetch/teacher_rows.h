@@ -36,6 +36,10 @@ struct rows_ops {
   /* After the last row: rows made of nothing. *got = 1: row is begun (as in begin); 0: no more; QUESTION_LATER: ask again after an
    * answer. They are not counted as rows in. May be NULL. */
   enum status (*more)(void *ctx, struct row *row, int *got, struct err *e);
+  /* For several teachers (either may be NULL): why this answer would not do (--mix cascade:valid; *why NULL: it does), and what of it
+   * counts in a vote ({NULL,0}: nothing). Asked at any time and in any order, so they change nothing and do not look at other answers. */
+  enum status (*wrong)(void *ctx, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, const char **why, struct err *e);
+  struct span (*said)(void *ctx, struct row *row, const struct answer *a);
 };
 
 /* q: messages, tools, ordinal, sampling, form as in teacher.h (copies of the texts are made; the seed becomes the question's own). tag

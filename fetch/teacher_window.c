@@ -553,17 +553,8 @@ out:
   return st;
 }
 
-/* Asked for a price instead of answers; of several teachers each member is. */
-static int quoted(const struct teacher *t)
+enum status teacher_window_start(struct teacher *t, struct err *e)
 {
-  return t->o.dry_run && t->d != &dialect_mix;
-}
-
-enum status teacher_begin(struct teacher *t, question_next next, answer_done done, void *ctx, struct err *e)
-{
-  t->next = next;
-  t->done = done;
-  t->ctx = ctx;
   t->ended = t->uncommitted = t->later = 0;
   t->ring_n = t->ring_head = 0;
   t->n_elsewhere = 0;
@@ -573,39 +564,5 @@ enum status teacher_begin(struct teacher *t, question_next next, answer_done don
   t->ring_cap = WINDOW_ROWS;
   t->ring = mem_calloc(t->ring_cap, sizeof *t->ring);
   t->bucket = mem_calloc(BUCKETS, sizeof *t->bucket);
-  if (t->ring == NULL || t->bucket == NULL) {
-    return err_nomem(e, t->ring_cap * sizeof *t->ring);
-  }
-  return t->d->begin != NULL && !quoted(t) ? t->d->begin(t, e) : STATUS_OK;
-}
-
-enum status teacher_step(struct teacher *t, struct step *n, struct err *e)
-{
-  return quoted(t) ? teacher_quote_step(t, n, e) : t->d->step(t, n, e);
-}
-
-enum status teacher_finish(struct teacher *t, enum status st, struct err *e)
-{
-  struct err own = { 0 };
-  if (t->ring != NULL && t->bucket != NULL) { /* it did begin */
-    st = quoted(t) ? teacher_quote_end(t, st, e) : t->d->end != NULL ? t->d->end(t, st, e) : st;
-  }
-  if (st == STATUS_OK) {
-    st = teacher_turn(t, e);
-    st = st == STATUS_OK && t->d->flush != NULL && !t->in_mix && !t->o.dry_run ? t->d->flush(t, e) : st;
-  } else if (t->uncommitted > 0 && book_commit(t->book, &own) != STATUS_OK) { /* what was paid for is kept, whatever went wrong */
-    log_error("answers of the last moment could not be kept: %s", own.msg);
-  }
-  teacher_window_drop(t);
-  return st;
-}
-
-enum status teacher_run(struct teacher *t, question_next next, answer_done done, void *ctx, struct err *e)
-{
-  struct step n = { .alone = 1 };
-  enum status st = teacher_begin(t, next, done, ctx, e);
-  while (st == STATUS_OK && !n.done) {
-    st = teacher_step(t, &n, e);
-  }
-  return teacher_finish(t, st, e);
+  return t->ring && t->bucket ? STATUS_OK : err_nomem(e, t->ring_cap * sizeof *t->ring);
 }

@@ -84,6 +84,19 @@ out:
   return st;
 }
 
+static struct span classify_said(const struct label *l, const struct row *row, const struct answer *a)
+{
+  const struct choices *c = label_of(row)->kind;
+  int k = answer_choice(a->content, c->text, c->n);
+  (void)l;
+  return k < 0 ? (struct span){ NULL, 0 } : c->text[k];
+}
+
+static const char *classify_wrong(const struct label *l, const struct row *row, const struct answer *a)
+{
+  return classify_said(l, row, a).p == NULL ? "not exactly one of the choices" : NULL;
+}
+
 static enum status classify_take(struct label *l, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -93,13 +106,14 @@ static enum status classify_take(struct label *l, struct row *row, uint32_t tag,
   if (!label_usable(l, row, a, &why)) {
     return label_refuse(row, a, why, e);
   }
-  int k = answer_choice(a->content, c->text, c->n);
-  if (k < 0) {
-    return label_again(l, row, tag, q, a, "not exactly one of the choices", e);
+  why = classify_wrong(l, row, a);
+  if (why != NULL) {
+    return label_again(l, row, tag, q, a, why, e);
   }
-  TRY(json_put_string(&b, c->text[k], e));
+  struct span said = classify_said(l, row, a);
+  TRY(json_put_string(&b, said, e));
   struct field_edit more[2] = { { "label", { b.p, b.n } }, { "choices", c->raw } };
-  st = label_write_answer(l, row, c->text[k], a->reasoning, more, 2, NULL, 0, a, e);
+  st = label_write_answer(l, row, said, a->reasoning, more, 2, NULL, 0, a, e);
 out:
   buf_free(&b);
   return st;
@@ -113,4 +127,6 @@ const struct kind kind_classify = {
   .writes = "label, choices, messages",
   .begin = classify_begin,
   .answer = classify_take,
+  .wrong = classify_wrong,
+  .said = classify_said,
 };

@@ -10,6 +10,25 @@ static enum status cot_begin(struct label *l, struct row *row, struct err *e)
   return label_ask(l, row, 0, label_think, 0, e);
 }
 
+static struct span cot_said(const struct label *l, const struct row *row, const struct answer *a)
+{
+  struct span reasoning, answer;
+  (void)l;
+  (void)row;
+  return answer_final(a->content, &reasoning, &answer) ? answer : (struct span){ NULL, 0 };
+}
+
+static const char *cot_wrong(const struct label *l, const struct row *row, const struct answer *a)
+{
+  struct span reasoning, answer;
+  (void)l;
+  (void)row;
+  if (!answer_final(a->content, &reasoning, &answer)) {
+    return "no line begins with \"Answer:\"";
+  }
+  return reasoning.n == 0 && a->reasoning.n == 0 ? "there is no reasoning before the answer" : NULL;
+}
+
 static enum status cot_take(struct label *l, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, struct err *e)
 {
   const char *why;
@@ -17,16 +36,12 @@ static enum status cot_take(struct label *l, struct row *row, uint32_t tag, cons
   if (!label_usable(l, row, a, &why)) {
     return label_refuse(row, a, why, e);
   }
-  if (!answer_final(a->content, &reasoning, &answer)) {
-    return label_again(l, row, tag, q, a, "no line begins with \"Answer:\"", e);
+  why = cot_wrong(l, row, a);
+  if (why != NULL) {
+    return label_again(l, row, tag, q, a, why, e);
   }
-  if (reasoning.n == 0) {
-    reasoning = a->reasoning;
-  }
-  if (reasoning.n == 0) {
-    return label_again(l, row, tag, q, a, "there is no reasoning before the answer", e);
-  }
-  return label_write_answer(l, row, answer, reasoning, NULL, 0, NULL, 0, a, e);
+  (void)answer_final(a->content, &reasoning, &answer);
+  return label_write_answer(l, row, answer, reasoning.n > 0 ? reasoning : a->reasoning, NULL, 0, NULL, 0, a, e);
 }
 
 const struct kind kind_cot = {
@@ -37,4 +52,6 @@ const struct kind kind_cot = {
   .writes = "messages, rationale",
   .begin = cot_begin,
   .answer = cot_take,
+  .wrong = cot_wrong,
+  .said = cot_said,
 };

@@ -52,6 +52,21 @@ out:
   return st;
 }
 
+static const char *pairwise_wrong(const struct label *l, const struct row *row, const struct answer *a)
+{
+  (void)l;
+  (void)row;
+  return answer_verdict(a->content) == 0 ? "no clear verdict" : NULL;
+}
+
+static struct span pairwise_said(const struct label *l, const struct row *row, const struct answer *a)
+{
+  int v = answer_verdict(a->content);
+  (void)l;
+  (void)row;
+  return v == 'A' ? (struct span){ "A", 1 } : v == 'B' ? (struct span){ "B", 1 } : v == 'T' ? (struct span){ "T", 1 } : (struct span){ NULL, 0 };
+}
+
 static enum status pairwise_take(struct label *l, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, struct err *e)
 {
   struct label_row *r = label_of(row);
@@ -90,4 +105,6 @@ const struct kind kind_pairwise = {
   .writes = "chosen, rejected (swapped where the judge says so), scores.pairwise",
   .begin = pairwise_begin,
   .answer = pairwise_take,
+  .wrong = pairwise_wrong,
+  .said = pairwise_said,
 };

@@ -13,6 +13,17 @@ static int has(struct span s, const char *word)
   return memmem(s.p, s.n, word, strlen(word)) != NULL;
 }
 
+static const char *pot_wrong(const struct label *l, const struct row *row, const struct answer *a)
+{
+  struct span language = { NULL, 0 }, code = answer_code(a->content, &language);
+  (void)l;
+  (void)row;
+  return code.n == 0 ? "no closed ``` block"
+         : language.n > 0 && !span_begins(language, "py") ? "the block is not Python"
+         : !answer_balanced(code) ? "brackets or strings of the program do not close"
+         : !has(code, "print(") ? "the program prints nothing" : NULL;
+}
+
 static enum status pot_take(struct label *l, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -22,19 +33,11 @@ static enum status pot_take(struct label *l, struct row *row, uint32_t tag, cons
   if (!label_usable(l, row, a, &why)) {
     return label_refuse(row, a, why, e);
   }
+  why = pot_wrong(l, row, a);
+  if (why != NULL) {
+    return label_again(l, row, tag, q, a, why, e);
+  }
   code = answer_code(a->content, &language);
-  if (code.n == 0) {
-    return label_again(l, row, tag, q, a, "no closed ``` block", e);
-  }
-  if (language.n > 0 && !span_begins(language, "py")) {
-    return label_again(l, row, tag, q, a, "the block is not Python", e);
-  }
-  if (!answer_balanced(code)) {
-    return label_again(l, row, tag, q, a, "brackets or strings of the program do not close", e);
-  }
-  if (!has(code, "print(")) {
-    return label_again(l, row, tag, q, a, "the program prints nothing", e);
-  }
   TRY(buf_puts(&b, "```python\n", e));
   TRY(buf_put(&b, code.p, code.n, e));
   TRY(buf_puts(&b, "\n```", e));
@@ -52,4 +55,5 @@ const struct kind kind_pot = {
   .writes = "messages",
   .begin = pot_begin,
   .answer = pot_take,
+  .wrong = pot_wrong,
 };

@@ -3,31 +3,10 @@
  * self_judge and prefer ask. */
 #include "label_judge.h"
 
-static const char judge_system[] = "You are a strict judge of answers.";
-
-/* "helpfulness" and "score" need different words; the rubric says the rest. */
-enum status judge_text(const struct label *l, struct span question, struct span answer, const char *aspect, struct buf *b, struct err *e)
-{
-  enum status st = STATUS_OK;
-  TRY(buf_puts(b, "Question:\n", e));
-  TRY(buf_put(b, question.p, question.n, e));
-  TRY(buf_puts(b, "\n\nAnswer:\n", e));
-  TRY(buf_put(b, answer.p, answer.n, e));
-  TRY(buf_puts(b, "\n\n", e));
-  if (l->rubric.n > 0) {
-    TRY(buf_puts(b, "Rubric:\n", e));
-    TRY(buf_put(b, l->rubric.p, l->rubric.n, e));
-    TRY(buf_puts(b, "\n\n", e));
-  }
-  TRY(buf_printf(b, e, "Rate the %s of the answer from 1 (bad) to %lld (excellent). End with a line \"Score: N\".", aspect, (long long)l->o->scale));
-out:
-  return st;
-}
-
 enum status judge_ask(struct label *l, struct row *row, uint32_t tag, struct span question, struct span answer, const char *aspect, struct err *e)
 {
   struct buf b = { 0 };
-  enum status st = judge_text(l, question, answer, aspect, &b, e);
+  enum status st = judge_put(question, answer, l->rubric, aspect, l->o->scale, &b, e);
   if (st == STATUS_OK) {
     st = label_ask_text(l, row, tag, judge_system, (struct span){ b.p, b.n }, 0, e);
   }
@@ -37,12 +16,7 @@ enum status judge_ask(struct label *l, struct row *row, uint32_t tag, struct spa
 
 int judge_score(const struct label *l, struct span text, double *score)
 {
-  struct span rest = text, last = { NULL, 0 };
-  while (rest.n > 0) { /* the line that was asked for wins over numbers in the reasons */
-    struct span line = answer_bare(span_line(&rest));
-    last = span_begins(line, "score") ? line : last;
-  }
-  return (last.p != NULL && answer_number(last, 1, (double)l->o->scale, score)) || answer_number(text, 1, (double)l->o->scale, score);
+  return judge_read(text, (double)l->o->scale, score);
 }
 
 struct marks {
@@ -69,6 +43,13 @@ out:
   return st;
 }
 
+static const char *score_wrong(const struct label *l, const struct row *row, const struct answer *a)
+{
+  double v;
+  (void)row;
+  return judge_score(l, a->content, &v) ? NULL : "no clear score";
+}
+
 static enum status score_take(struct label *l, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, struct err *e)
 {
   struct marks *m = label_of(row)->kind;
@@ -76,9 +57,11 @@ static enum status score_take(struct label *l, struct row *row, uint32_t tag, co
   if (!label_usable(l, row, a, &why)) {
     return label_refuse(row, a, why, e);
   }
-  if (!judge_score(l, a->content, &m->mark[tag].value)) {
-    return label_again(l, row, tag, q, a, "no clear score", e);
+  why = score_wrong(l, row, a);
+  if (why != NULL) {
+    return label_again(l, row, tag, q, a, why, e);
   }
+  (void)judge_score(l, a->content, &m->mark[tag].value);
   if (++m->done < m->n) {
     return STATUS_OK;
   }
@@ -101,4 +84,5 @@ const struct kind kind_score = {
   .writes = "scores.judge or scores.ASPECT",
   .begin = score_begin,
   .answer = score_take,
+  .wrong = score_wrong,
 };

@@ -62,6 +62,25 @@ static enum status label_answer(void *ctx, struct row *row, uint32_t tag, const 
   return l->kind->answer(l, row, tag, q, a, e);
 }
 
+static enum status label_wrong(void *ctx, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, const char **why, struct err *e)
+{
+  const struct label *l = ctx;
+  (void)tag;
+  (void)q;
+  (void)e;
+  *why = label_unusable(l, a);
+  if (*why == NULL && l->kind->wrong != NULL) {
+    *why = l->kind->wrong(l, row, a);
+  }
+  return STATUS_OK;
+}
+
+static struct span label_said(void *ctx, struct row *row, const struct answer *a)
+{
+  const struct label *l = ctx;
+  return l->kind->said != NULL ? l->kind->said(l, row, a) : a->content;
+}
+
 static void report(const struct label *l)
 {
   uint64_t asked, from_book;
@@ -99,7 +118,7 @@ static enum status label_run(struct ctx *c, const void *options, const struct op
   struct label l = { .c = c, .o = options };
   struct book *book = ctx_book(c);
   struct buf rubric = { 0 };
-  static const struct rows_ops ops = { .begin = label_begin, .answer = label_answer };
+  static const struct rows_ops ops = { .begin = label_begin, .answer = label_answer, .wrong = label_wrong, .said = label_said };
   if (args->n > 0) {
     return err_set(e, STATUS_USAGE, "'%s': rows come from stdin, no arguments are taken", args->item[0]);
   }

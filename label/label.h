@@ -30,6 +30,10 @@ struct kind {
   enum status (*open)(struct label *l, struct err *e); /* checks options; may be NULL */
   enum status (*begin)(struct label *l, struct row *row, struct err *e);
   enum status (*answer)(struct label *l, struct row *row, uint32_t tag, const struct question *q, const struct answer *a, struct err *e);
+  /* For several teachers, asked in any order, changing nothing; either may be NULL. Why a usable answer would be asked again; what
+   * of it counts in a vote ({NULL,0}: nothing). */
+  const char *(*wrong)(const struct label *l, const struct row *row, const struct answer *a);
+  struct span (*said)(const struct label *l, const struct row *row, const struct answer *a);
 };
 extern const struct kind *const kind_table[]; /* ends with NULL */
 
@@ -67,6 +71,8 @@ static inline struct label_row *label_of(const struct row *row)
 MUST_USE enum status label_read(struct label *l, struct row *row, int *ok, struct err *e);
 /* 0 when the answer cannot be used: failed, filtered, empty, cut off under --drop-cut; *why says it (kept by the row). */
 int label_usable(struct label *l, struct row *row, const struct answer *a, const char **why);
+/* The same, without counting. */
+const char *label_unusable(const struct label *l, const struct answer *a);
 /* Drops or fails the row as such an answer deserves. */
 MUST_USE enum status label_refuse(struct row *row, const struct answer *a, const char *why, struct err *e);
 /* Asks with --system in front, demonstrations and the row's conversation; the last user turn gets `behind` appended. */

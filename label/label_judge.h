@@ -3,7 +3,6 @@
 #ifndef LABEL_JUDGE_H
 #define LABEL_JUDGE_H
 #include "label.h"
-MUST_USE enum status judge_text(const struct label *l, struct span question, struct span answer, const char *aspect, struct buf *b, struct err *e);
 MUST_USE enum status judge_ask(struct label *l, struct row *row, uint32_t tag, struct span question, struct span answer, const char *aspect, struct err *e);
 /* 0 when the judge gave no clear score. */
 int judge_score(const struct label *l, struct span text, double *score);

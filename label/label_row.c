@@ -167,23 +167,28 @@ enum status label_read(struct label *l, struct row *row, int *ok, struct err *e)
 
 /* ---- answers ---- */
 
+const char *label_unusable(const struct label *l, const struct answer *a)
+{
+  if (a->failed != STATUS_OK) {
+    return a->reason;
+  }
+  if (strcmp(a->finish, "content_filter") == 0) {
+    return "content filter";
+  }
+  if (strcmp(a->finish, "refusal") == 0) {
+    return "refusal";
+  }
+  if (span_trim(a->content).n == 0 && !(l->kind->tool_calls && a->tool_calls.n > 0)) {
+    return "empty answer";
+  }
+  return l->o->drop_cut && strcmp(a->finish, "length") == 0 ? "cut off" : NULL;
+}
+
 int label_usable(struct label *l, struct row *row, const struct answer *a, const char **why)
 {
-  int cut = a->failed == STATUS_OK && strcmp(a->finish, "length") == 0;
   (void)row;
-  *why = NULL;
-  if (a->failed != STATUS_OK) {
-    *why = a->reason;
-  } else if (strcmp(a->finish, "content_filter") == 0) {
-    *why = "content filter";
-  } else if (strcmp(a->finish, "refusal") == 0) {
-    *why = "refusal";
-  } else if (span_trim(a->content).n == 0 && !(l->kind->tool_calls && a->tool_calls.n > 0)) {
-    *why = "empty answer";
-  } else if (cut && l->o->drop_cut) {
-    *why = "cut off";
-  }
-  l->cut += (uint64_t)(cut && *why == NULL);
+  *why = label_unusable(l, a);
+  l->cut += *why == NULL && strcmp(a->finish, "length") == 0;
   return *why == NULL;
 }
 
