@@ -49,6 +49,19 @@ for c in 1 16 256 1024 two; do
   d=$(($(charged) - was)); [ "$d" -le 500000 ] && [ "$d" -ge 440000 ] || no "concurrency $c: charged $d of 500000"
 done
 
+# input that the server had seen before costs its own price: to the cent what the mock charged, and the limit holds with it
+stop_mock; start_mock --latency 5 --charge --cached 0.75
+label --book cached --concurrency 16 <q.jsonl >out 2>err || no "cached: $(tail -1 err)"
+"$RETORT" cost --json cached | python3 -c '
+import json, sys
+r = [json.loads(l) for l in sys.stdin]
+usd, want = sum(x["usd"] for x in r), int(sys.argv[1]) / 1e6
+assert abs(usd - want) < 1e-6, f"cost says {usd}, the mock charged {want}"
+full = want + 9 * sum(x["tokens_in"] for x in r) * 0.75 / 1e6
+assert full > want * 1.05, "the cached part is too small to tell the prices apart"' "$(charged)" || no "cached tokens: $("$RETORT" cost --json cached)"
+label --book cached2 --max-usd 0.30 --concurrency 32 <q.jsonl >out 2>err; [ $? = 8 ] || no "cached, limit: exit $?: $(tail -1 err)"
+stop_mock; start_mock --latency 10 --charge
+
 # two processes and kills: never above, whatever happens
 rows 5000 6500 >q2.jsonl
 base=$(charged)

@@ -30,6 +30,23 @@ static void decisions(void **state)
     { { .label = "t", .name = "some-model", .host = "127.0.0.1" }, "made-up-1.0", NULL, STATUS_TERMS, "not in the table" },
     { { .label = "t", .name = "some-model", .host = "127.0.0.1" }, NULL, "test", STATUS_OK, "unknown; accepted: test" },
     { { .label = "t", .name = "gpt-x", .host = "api.openai.com" }, NULL, NULL, STATUS_TERMS, "openai-api" },
+    { { .label = "t", .name = "gemini-2.5-pro", .host = "generativelanguage.googleapis.com" }, NULL, NULL, STATUS_TERMS, "gemini-api" },
+    { { .label = "t", .name = "grok-4", .host = "api.x.ai" }, NULL, NULL, STATUS_TERMS, "forbid" },
+    { { .label = "t", .licence = "llama2" }, NULL, NULL, STATUS_TERMS, "forbid" },
+    { { .label = "t", .licence = "llama3" }, NULL, NULL, STATUS_TERMS, "forbid" },
+    { { .label = "t", .licence = "llama3.1" }, NULL, NULL, STATUS_TERMS, "begins with \"Llama\"" },
+    { { .label = "t", .file = "Llama-3.2-1B-Instruct.Q4_K_M.gguf" }, NULL, NULL, STATUS_TERMS, "llama3.2" },
+    { { .label = "t", .file = "Meta-Llama-3-8B-Instruct.gguf" }, NULL, NULL, STATUS_TERMS, "forbid" },
+    { { .label = "t", .file = "Meta-Llama-3.1-8B-Instruct.gguf" }, NULL, NULL, STATUS_TERMS, "llama3.1" },
+    { { .label = "t", .name = "Qwen/Qwen2.5-7B-Instruct", .host = "127.0.0.1" }, NULL, NULL, STATUS_OK, "apache-2.0" },
+    { { .label = "t", .name = "Qwen/Qwen2.5-72B-Instruct", .host = "127.0.0.1" }, NULL, NULL, STATUS_TERMS, "Built with Qwen" },
+    { { .label = "t", .name = "Qwen/Qwen2.5-3B-Instruct", .host = "127.0.0.1" }, NULL, NULL, STATUS_TERMS, "nothing is known" },
+    { { .label = "t", .name = "deepseek-ai/DeepSeek-R1", .host = "127.0.0.1" }, NULL, NULL, STATUS_OK, "mit" },
+    { { .label = "t", .file = "DeepSeek-R1-Distill-Llama-8B.gguf" }, NULL, NULL, STATUS_TERMS, "llama3.1" },
+    { { .label = "t", .file = "gemma-4-e4b.gguf" }, NULL, NULL, STATUS_OK, "apache-2.0" },
+    /* a provider's own terms come before the licence of what it serves */
+    { { .label = "t", .name = "Qwen/Qwen2.5-7B-Instruct", .host = "api.together.xyz" }, NULL, NULL, STATUS_TERMS, "provider-unread" },
+    { { .label = "t", .name = "mistral-7b-instruct", .host = "api.mistral.ai" }, NULL, NULL, STATUS_TERMS, "provider-unread" },
     /* weights that say otherwise win over a friendly file name */
     { { .label = "t", .licence = "other", .file = "smollm2.gguf" }, NULL, NULL, STATUS_TERMS, "other" },
   };
