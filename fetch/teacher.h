@@ -30,6 +30,7 @@ struct teacher_options { /* option group TEACHER_OPTION_ROWS of fetch/teacher_op
   int64_t batch, concurrency, max_tokens, retries, seed, top_k;
   double temperature, top_p, min_p, repetition_penalty, timeout_s, connect_timeout_s, silence_timeout_s, outage_s;
   const char *pii;             /* "refuse", "mask" or "allow": personal data in what is sent to a server */
+  const char *control_tokens;  /* "allow", "break" or "refuse": text that a server may read as a control token */
   int64_t key_fd;              /* file descriptor the key is read from; -1 = none */
   const char *prices;          /* YAML file of prices in front of the shipped ones, or NULL */
   double max_usd;              /* of the whole book; below 0 = no limit */

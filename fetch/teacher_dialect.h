@@ -81,6 +81,7 @@ struct teacher {
   /* Of a member that computes: lets the other members go on, now and then. lease: it holds the machine lease, so nothing may be passed on. */
   enum status (*meanwhile)(void *ctx, int lease, struct err *e);
   void *meanwhile_ctx;
+  int control_told;              /* that a text holds control tokens was said */
   struct quote *quote;           /* --dry-run: what it would ask */
   int deferred;                  /* 1: an answer that is still to come stands in front, so nothing behind it can be passed on */
   uint64_t asked, from_book, pulled;

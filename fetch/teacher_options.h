@@ -40,6 +40,7 @@
   OPT_ROW(stru, f.key_envs, "key-env", 0, OPT_LIST, NULL, NULL, "VAR", "environment variable that holds the API key [OPENAI_API_KEY, of anthropic: ANTHROPIC_API_KEY]; LABEL=VAR for one of several teachers"), \
   OPT_ROW(stru, f.key_fd, "key-fd", 0, OPT_INT, "-1", "-1..1023", "N", "read the API key from this file descriptor instead; -1 is off"), \
   OPT_ROW(stru, f.pii, "pii", 0, OPT_ENUM, "allow", "refuse|mask|allow", "HOW", "personal data in what is sent to a server: fail the row, send placeholders, or send it"), \
+  OPT_ROW(stru, f.control_tokens, "control-tokens", 0, OPT_ENUM, "allow", "allow|break|refuse", "HOW", "text such as <|im_end|> in what is sent to a server, which it may read as a control token: send it (and say so once), put a blank into it, or fail the row; local teachers always take it as text"), \
   OPT_ROW(stru, f.ca_file, "ca-file", 0, OPT_STR, NULL, NULL, "FILE", "certificate authorities for https"), \
   DEVICE_OPTION_ROWS(stru, f.dev)
 #endif

@@ -5,6 +5,7 @@
 #include "hash.h"
 #include "log.h"
 #include "teacher_answer.h"
+#include "teacher_control.h"
 #include "teacher_pii.h"
 
 #define WINDOW_ROWS 4096
@@ -332,7 +333,7 @@ static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *
   struct ask *k = NULL;
   struct err own = { 0 };
   uint32_t first = 0;
-  int found = 0, unfit = 0, refused = 0;
+  int found = 0, unfit = 0, refused = 0, control = 0;
   *out = NULL;
   TRY(new_ask(t, &k, e));
   st = t->next(t->ctx, wait, &k->q, got, e);
@@ -341,6 +342,10 @@ static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *
       k->q.form = t->form;
     }
     TRY(teacher_pii_check(t, &k->q, k->a, &refused, e));
+    if (k->q.body.p == NULL) {
+      TRY(teacher_control_check(t, &k->q, k->a, &control, e));
+    }
+    refused |= control;
     first = k->q.body.p != NULL ? k->q.ordinal : teacher_group_choices(t, &k->q);
     st = refused ? STATUS_DATA : k->q.body.p != NULL ? buf_put(&k->body, k->q.body.p, k->q.body.n, &own) : t->body_of->body(t, &k->q, &k->body, &own);
     unfit = st == STATUS_DATA; /* cannot be put to this teacher: the row fails, not the run */
@@ -358,7 +363,7 @@ static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *
     if (!refused) {
       log_warn("a question cannot be put to '%s': %s", t->name, own.msg);
     }
-    k->out = (struct answer){ .failed = STATUS_DATA, .reason = refused ? "personal data" : "bad messages", .finish = "" };
+    k->out = (struct answer){ .failed = STATUS_DATA, .reason = control ? "control token" : refused ? "personal data" : "bad messages", .finish = "" };
     set_put(t, k);
     return STATUS_OK;
   }
