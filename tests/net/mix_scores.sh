@@ -23,7 +23,7 @@ script_start s.json; small=$T; first=$server
 server=0; cp asked.log small.log 2>/dev/null
 sed 's/asked.log/big.log/' "$RETORT_SOURCE/tests/net/scripted.bash" >second.bash
 cp asked.log asked.keep 2>/dev/null; eval "$(sed -n '/^script_start()/,/^}/p' second.bash)"; script_start big.json; big=$T
-trap 'kill $first $server 2>/dev/null; rm -rf "$work"' EXIT
+trap 'kill $first 2>/dev/null; [ $server = 0 ] || kill $server 2>/dev/null; rm -rf "$work"' EXIT # (kill 0 is everybody in this process group)
 row() { python3 -c 'import json, sys; print(json.dumps({"id": sys.argv[1], "messages": [{"role": "user", "content": sys.argv[2]}], **json.loads(sys.argv[3])}))' "$1" "$2" "${3:-{\}}"; }
 by() { python3 -c 'import json, sys
 for l in open("out"):
