@@ -53,6 +53,7 @@ static enum status write_reject(struct curate *q, const struct verdict *v, const
   TRY(json_put_cstr(&b, v->evidence ? v->evidence : "", e));
   TRY(buf_puts(&b, ",\"witness\":", e));
   TRY(json_put_cstr(&b, v->witness ? v->witness : "", e));
+  if (v->where) TRY(buf_printf(&b, e, ",\"at\":[%zu,%zu],\"witness_at\":[%zu,%zu]", v->at[0], v->at[1], v->at[2], v->at[3]));
   TRY(buf_putc(&b, '}', e));
   TRY(record_set(rec, "curate", (struct span){ b.p, b.n }, &q->line, e));
   TRY(buf_putc(&q->line, '\n', e));
@@ -66,7 +67,7 @@ out:
 static enum status write_row(struct curate *q, struct span line, const struct record *rec, const struct verdict *verdict, const char *split, struct err *e) {
   enum status st;
   struct verdict v = *verdict;
-  if (!v.reason && q->o->only_split && (!split || strcmp(split, q->o->only_split) != 0)) v = (struct verdict){ "other_split", 0, split ? split : "", "" };
+  if (!v.reason && q->o->only_split && (!split || strcmp(split, q->o->only_split) != 0)) v = (struct verdict){ .reason = "other_split", .evidence = split ? split : "", .witness = "" };
   if (v.reason) {
     ledger_dropped(ctx_ledger(q->c), v.reason);
     return write_reject(q, &v, rec, e);
@@ -210,7 +211,7 @@ static enum status write_held(struct curate *q, struct err *e) {
     arena_reset(a);
     buf_clear(&witness);
     TRY(buf_put(&witness, r.witness.p, r.witness.n, e));
-    struct verdict v = { reasons[r.verdict], r.score, "", witness.p ? witness.p : "" };
+    struct verdict v = { .reason = reasons[r.verdict], .score = r.score, .evidence = "", .witness = witness.p ? witness.p : "" };
     if (q->o->split || q->o->only_split || (v.reason && q->rejects.fp)) TRY(record_split(line, a, &rec, e));
     const char *split = side_text(q, r.side);
     if (!split && q->o->only_split) { /* a split that an earlier run wrote */

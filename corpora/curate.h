@@ -36,7 +36,7 @@ struct curate_options {
   double lang_min;
   double near, split_near, split_fraction, valid_fraction;
   struct opt_list against, against_signatures;
-  int64_t against_n, split_seed;
+  int64_t against_n, against_chars, split_seed;
   uint64_t memory;
   const char *split, *rejects, *only_split, *priority, *signatures_out;
 };
@@ -47,6 +47,8 @@ struct verdict {
   double score;         /* what was measured */
   const char *evidence; /* arena memory; "" when the score says all */
   const char *witness;  /* id of the kept row or the evaluation item, or "" */
+  int where;            /* 1: bytes [at[0], at[1]) of the row's text are [at[2], at[3]) of the witness's */
+  size_t at[4];
 };
 
 enum { CURATE_NOTES = 24 };
@@ -91,6 +93,8 @@ enum { CURATE_FILTERS = sizeof(
 /* Sets r->v; evidence is copied into the row's arena. */
 MUST_USE enum status curate_drop(struct row *r, const char *reason, double score, struct span evidence, struct span witness, struct err *e);
 
+/* After curate_drop: where the evidence stands, in bytes of the row's text (record_text) and of the witness's. */
+void curate_where(struct row *r, size_t from, size_t end, size_t witness_from, size_t witness_end);
 /* `line` (copied) becomes the row; for early filters. */
 MUST_USE enum status curate_edit(struct row *r, const struct buf *line, struct err *e);
 /* Counts a change of the row in the ledger; what is a constant. Beyond CURATE_NOTES different ones a row the rest is left out. */

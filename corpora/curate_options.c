@@ -75,6 +75,7 @@ const struct opt_row curate_rows[] = {
   ROW(merge, "merge", OPT_FLAG, NULL, NULL, NULL, "decide over the signature files named as arguments, write --signatures-out; no rows are read"),
   ROW(against, "against", OPT_LIST, NULL, NULL, "FILE", "drop rows that share a run of words with an item of this evaluation file (repeatable)"),
   ROW(against_n, "against-words", OPT_INT, "13", "2..63", "N", "length of that run"),
+  ROW(against_chars, "against-chars", OPT_INT, "0", "0..100000", "N", "also drop rows that share N letters and digits in a row, all else left out, 0 = off (50 is usual)"),
   ROW(split, "split", OPT_STR, NULL, NULL, "HOW", "write the field split by group: FIELD (such as meta.family), id, near, or FIELD,near"),
   ROW(split_fraction, "split-fraction", OPT_NUM, "0.1", "0..1", "P", "share of groups in test"),
   ROW(valid_fraction, "valid-fraction", OPT_NUM, "0", "0..1", "P", "share of groups in valid"),

@@ -14,8 +14,14 @@ enum status curate_drop(struct row *r, const char *reason, double score, struct 
   size_t n = evidence.n > 400 ? 400 : evidence.n;
   char *ev = arena_strndup(r->a, evidence.p ? evidence.p : "", n), *wi = arena_strndup(r->a, witness.p ? witness.p : "", witness.n);
   if (!ev || !wi) return err_nomem(e, n + witness.n);
-  r->v = (struct verdict){ reason, score, ev, wi };
+  r->v = (struct verdict){ .reason = reason, .score = score, .evidence = ev, .witness = wi };
   return STATUS_OK;
+}
+
+void curate_where(struct row *r, size_t from, size_t end, size_t witness_from, size_t witness_end) {
+  const size_t at[4] = { from, end, witness_from, witness_end };
+  r->v.where = 1;
+  memcpy(r->v.at, at, sizeof at);
 }
 
 enum status curate_edit(struct row *r, const struct buf *line, struct err *e) {

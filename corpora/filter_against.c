@@ -2,19 +2,17 @@
  * Filter "against": decontamination. A row that shares any run of --against-words words (13) with an item of the evaluation
  * files is dropped; the evidence is the shared run in the row's own spelling, the witness the item's id. Items shorter than
  * the run are searched as a whole when they have at least 8 words. */
-#include <fcntl.h>
-#include <unistd.h>
 #include "curate.h"
-#include "file.h"
+#include "filter_items.h"
 #include "hash.h"
-#include "line.h"
 #include "log.h"
 
 #define MIN_ITEM_WORDS 8
 struct gram {
   uint64_t key; /* 0 = free */
   uint32_t item;
-  uint32_t n; /* words */
+  uint32_t n;         /* words */
+  uint32_t from, end; /* bytes in the item */
 };
 struct against {
   struct arena *a;
@@ -26,6 +24,7 @@ struct against {
   uint32_t length[64];  /* distinct lengths of grams, the usual one first */
   size_t n_lengths;
   uint64_t short_items;
+  size_t n_words;
 };
 
 static int enabled(const struct curate_options *o) { return o->against.n > 0; }
@@ -36,7 +35,9 @@ static size_t slot_of(const struct against *s, uint64_t key) {
   return i;
 }
 
-static enum status put(struct against *s, uint64_t key, uint32_t item, uint32_t n, struct err *e) {
+/* Words [at, at + n) of the item read last. */
+static enum status put(struct against *s, const struct words *w, size_t at, size_t n, struct err *e) {
+  uint64_t key = words_gram(w, at, n);
   if (key == 0) key = 1;
   if (2 * (s->n + 1) > s->slots) {
     struct gram *old = s->gram;
@@ -53,44 +54,20 @@ static enum status put(struct against *s, uint64_t key, uint32_t item, uint32_t 
   }
   size_t i = slot_of(s, key);
   if (s->gram[i].key) return STATUS_OK; /* the first item keeps it */
-  s->gram[i] = (struct gram){ key, item, n };
+  s->gram[i] = (struct gram){ key, (uint32_t)s->n_items - 1, (uint32_t)n, w->start[at], w->end[at + n - 1] };
   s->bloom[key >> 47] |= (unsigned char)(1u << (key >> 44 & 7));
   s->n++;
   size_t k = 0;
   while (k < s->n_lengths && s->length[k] != n) k++;
-  if (k == s->n_lengths && k < 64) s->length[s->n_lengths++] = n;
+  if (k == s->n_lengths && k < 64) s->length[s->n_lengths++] = (uint32_t)n;
   return STATUS_OK;
 }
 
-/* All strings of an item that has neither text nor messages (benchmarks name their fields as they like). */
-static enum status item_text(const struct record *r, struct arena *a, struct span *text, struct err *e) {
-  struct buf b = { 0 };
+static enum status take_item(void *ctx, struct span id, struct span text, struct arena *a, struct err *e) {
+  struct against *s = ctx;
   enum status st;
-  TRY(record_text(r, a, text, e));
-  if (text->n) goto out;
-  for (size_t i = 0; i < r->n_fields; i++) {
-    struct span s;
-    if (span_type(r->field[i].value) != 's' || span_key_is(r->field[i].key, "id")) continue;
-    TRY(span_string(r->field[i].value, a, &s, e));
-    TRY(buf_put(&b, s.p, s.n, e));
-    TRY(buf_putc(&b, '\n', e));
-  }
-  char *p = arena_strndup(a, b.p ? b.p : "", b.n);
-  if (!p) st = err_nomem(e, b.n);
-  *text = (struct span){ p, b.n };
-out:
-  buf_free(&b);
-  return st;
-}
-
-static enum status add_item(struct against *s, struct span line, size_t n, struct arena *a, struct err *e) {
-  enum status st;
-  struct record r;
-  struct span id, text;
   struct words w;
-  TRY(record_split(line, a, &r, e));
-  TRY(record_id(&r, a, &id, e));
-  TRY(item_text(&r, a, &text, e));
+  size_t n = s->n_words;
   TRY(words_scan(text, a, &w, e));
   if (s->n_items == s->cap_items) {
     size_t cap = s->cap_items ? 2 * s->cap_items : 256;
@@ -101,44 +78,11 @@ static enum status add_item(struct against *s, struct span line, size_t n, struc
   }
   char *copy = arena_strndup(s->a, id.p, id.n);
   if (!copy) return err_nomem(e, id.n);
-  uint32_t item = (uint32_t)s->n_items;
   s->item[s->n_items++] = (struct span){ copy, id.n };
   if (w.n < MIN_ITEM_WORDS && w.n < n) s->short_items++;
-  else if (w.n < n) TRY(put(s, words_gram(&w, 0, w.n), item, (uint32_t)w.n, e));
-  for (size_t i = 0; i + n <= w.n; i++) TRY(put(s, words_gram(&w, i, n), item, (uint32_t)n, e));
+  else if (w.n < n) TRY(put(s, &w, 0, w.n, e));
+  for (size_t i = 0; i + n <= w.n; i++) TRY(put(s, &w, i, n, e));
 out:
-  return st;
-}
-
-static enum status read_file(struct against *s, const char *path, size_t n, struct err *e) {
-  enum status st = STATUS_OK;
-  struct arena *a = arena_new(0);
-  struct line_reader *lr = NULL;
-  int fd = open(path, O_RDONLY | O_CLOEXEC), got = 1;
-  if (fd < 0) {
-    st = err_sys(e, STATUS_IO, "'%s': cannot open", path);
-    goto out;
-  }
-  lr = line_reader_new(fd, path, LINE_MAX_DEFAULT);
-  if (!lr || !a) {
-    st = err_nomem(e, 0);
-    goto out;
-  }
-  while (got) {
-    struct span line;
-    TRY(line_next(lr, &line, &got, e));
-    if (!got) break;
-    arena_reset(a);
-    st = add_item(s, line, n, a, e);
-    if (st != STATUS_OK) {
-      (void)err_prefix(e, "'%s' row %llu", path, (unsigned long long)line_number(lr));
-      goto out;
-    }
-  }
-out:
-  line_reader_free(lr);
-  if (fd >= 0) close(fd);
-  arena_free(a);
   return st;
 }
 
@@ -160,7 +104,8 @@ static enum status open_against(const struct curate_options *o, void **state, st
   s->a = arena_new(0);
   s->bloom = mem_calloc(1, 1 << 17);
   if (!s->a || !s->bloom) return err_nomem(e, 1 << 17);
-  for (size_t i = 0; i < o->against.n; i++) TRY(read_file(s, o->against.item[i], (size_t)o->against_n, e));
+  s->n_words = (size_t)o->against_n;
+  TRY(items_read(&o->against, take_item, s, e));
   if (s->short_items)
     log_warn("%llu evaluation items have fewer than %d words and are not searched for", (unsigned long long)s->short_items, MIN_ITEM_WORDS);
 out:
@@ -188,7 +133,10 @@ static enum status scan(const void *state, const struct curate_options *o, struc
       shared++;
     }
   }
-  return first ? curate_drop(r, "contaminated", (double)shared, run, s->item[first->item], e) : STATUS_OK;
+  if (!first) return STATUS_OK;
+  enum status st = curate_drop(r, "contaminated", (double)shared, run, s->item[first->item], e);
+  curate_where(r, (size_t)(run.p - r->text.p), (size_t)(run.p - r->text.p) + run.n, first->from, first->end);
+  return st;
 }
 
 const struct filter filter_against = { "against", "rows that share --against-words words in a row with an evaluation item", 0, enabled, open_against, scan, close_against };

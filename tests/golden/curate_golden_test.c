@@ -71,7 +71,7 @@ static void walk(const struct curate_options *o, const int *order, int n, uint64
   ok(dedup_decide(d, NULL, NULL, &e), &e);
   for (int i = 0; i < n; i++) {
     ok(dedup_next(d, &r, &e), &e);
-    doc[order[i]].v = (struct verdict){ reasons[r.verdict], r.score, "", r.verdict ? arena_strndup(arena, r.witness.p, r.witness.n) : "" };
+    doc[order[i]].v = (struct verdict){ .reason = reasons[r.verdict], .score = r.score, .evidence = "", .witness = r.verdict ? arena_strndup(arena, r.witness.p, r.witness.n) : "" };
   }
   dedup_free(d);
 }
