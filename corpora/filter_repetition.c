@@ -65,10 +65,13 @@ static enum status pieces(struct row *r, struct span s, size_t newlines, size_t 
 
 /* No gram of n words is more frequent than the fullest of these buckets. */
 static size_t bucket_bound(const struct words *w, size_t n) {
-  uint32_t bucket[2048] = { 0 }, most = 0;
+  uint32_t bucket[2048], most = 0;
+  size_t slots = 64;
+  while (slots < 2048 && slots < 4 * w->n) slots *= 2;
+  memset(bucket, 0, slots * sizeof *bucket); /* short texts are many: no more than they need */
   struct words_roll roll = words_roll_start(w, n);
   for (size_t i = 0; i + n <= w->n; i++) {
-    uint32_t c = ++bucket[words_roll(&roll, w, i, n) & 2047];
+    uint32_t c = ++bucket[words_roll(&roll, w, i, n) & (slots - 1)];
     most = c > most ? c : most;
   }
   return most;
@@ -103,20 +106,40 @@ static enum status top_grams(struct row *r, const struct curate_options *o, size
   return STATUS_OK;
 }
 
+/* How many words have how many bytes; the last one all that have more. */
+struct lengths {
+  uint32_t n[64];
+  size_t longest;
+};
+/* No k words have more bytes together. */
+static size_t bytes_of_longest(const struct lengths *l, size_t k) {
+  size_t sum = 0;
+  for (size_t len = 63; k > 0 && len > 0; len--) {
+    size_t m = l->n[len] < k ? l->n[len] : k;
+    sum += m * (len == 63 ? l->longest : len);
+    k -= m;
+  }
+  return sum;
+}
+
 static enum status repeated_grams(struct row *r, const struct curate_options *o, size_t chars, int ascii, struct text_table *t, struct err *e) {
   const double most[] = { o->dup_5, o->dup_6, o->dup_7, o->dup_8, o->dup_9, o->dup_10 };
   static const char *const names[] = { "duplicated_5_n_grams", "duplicated_6_n_grams", "duplicated_7_n_grams", "duplicated_8_n_grams", "duplicated_9_n_grams", "duplicated_10_n_grams" };
   const struct words *w = &r->words;
-  size_t repeats = w->n, longest = 0; /* places of 5-grams that stood there before */
+  size_t repeats = w->n; /* places of 5-grams that stood there before */
   if (r->shingle && w->n >= 5) repeats = w->n - 4 - r->n_shingle;
   if (repeats == 0) return STATUS_OK;
-  for (size_t i = 0; i < w->n; i++)
-    if (w->end[i] - w->start[i] > longest) longest = w->end[i] - w->start[i];
+  struct lengths l = { { 0 }, 0 };
+  for (size_t i = 0; i < w->n; i++) {
+    size_t n = w->end[i] - w->start[i];
+    l.n[n < 63 ? n : 63]++;
+    l.longest = n > l.longest ? n : l.longest;
+  }
   uint64_t *gram = NULL;
   for (size_t k = 0; k < 6; k++) {
     size_t n = k + 5, again = 0, first = 0;
     if (most[k] <= 0 || w->n < n) continue;
-    if ((double)(repeats / (n - 4) * n * longest) <= most[k] * (double)chars) continue; /* each one holds n - 4 repeated 5-grams */
+    if ((double)bytes_of_longest(&l, repeats / (n - 4) * n) <= most[k] * (double)chars) continue; /* each one holds n - 4 repeated 5-grams */
     if (!gram && !(gram = arena_alloc(r->a, w->n * sizeof *gram))) return err_nomem(e, w->n * sizeof *gram);
     struct words_roll roll = words_roll_start(w, n);
     for (size_t i = 0; i + n <= w->n; i++) gram[i] = words_roll(&roll, w, i, n);
