@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Filter "repetition": Gopher's repetition rules (Rae et al. 2021, table A1) under the names and by the definitions of datatrove:
  * shares of paragraphs and lines that stood there before (in number and in characters), of the most frequent 2-, 3- and 4-gram,
- * and of 5- to 10-grams that stood there before. Words are those of words.h. Expected values: tests/golden/data/curate/gopher.json.
- * A gram of n words is at most as frequent as its pairs or as a bucket of a small table, and nothing repeats when no 5-gram
- * does, so most texts are decided without counting exactly. */
+ * and of 5- to 10-grams that stood there before. Words are those of words.h. Expected values: tests/golden/data/curate/web_rules.jsonl.
+ * A gram of n words is at most as frequent as its pairs or as a bucket of a small table, and longer runs repeat only where runs of
+ * five do, so most texts are decided without counting exactly. */
 #include "curate.h"
 #include "filter_text.h"
 #include "hash.h"
@@ -106,40 +106,34 @@ static enum status top_grams(struct row *r, const struct curate_options *o, size
   return STATUS_OK;
 }
 
-/* How many words have how many bytes; the last one all that have more. */
-struct lengths {
-  uint32_t n[64];
-  size_t longest;
-};
-/* No k words have more bytes together. */
-static size_t bytes_of_longest(const struct lengths *l, size_t k) {
-  size_t sum = 0;
-  for (size_t len = 63; k > 0 && len > 0; len--) {
-    size_t m = l->n[len] < k ? l->n[len] : k;
-    sum += m * (len == 63 ? l->longest : len);
-    k -= m;
+/* Bytes of words in any run of five that stood there before: no longer run that repeats has a word outside them. */
+static size_t covered_bytes(const struct words *w, struct text_table *t) {
+  size_t bytes = 0, done = 0;
+  struct words_roll roll = words_roll_start(w, 5);
+  clear(t, w->n);
+  for (size_t i = 0; i + 5 <= w->n; i++) {
+    if (text_count(t, words_roll(&roll, w, i, 5), i)->count == 1) continue;
+    for (done = done > i ? done : i; done < i + 5; done++) bytes += w->end[done] - w->start[done];
   }
-  return sum;
+  return bytes;
 }
 
 static enum status repeated_grams(struct row *r, const struct curate_options *o, size_t chars, int ascii, struct text_table *t, struct err *e) {
   const double most[] = { o->dup_5, o->dup_6, o->dup_7, o->dup_8, o->dup_9, o->dup_10 };
   static const char *const names[] = { "duplicated_5_n_grams", "duplicated_6_n_grams", "duplicated_7_n_grams", "duplicated_8_n_grams", "duplicated_9_n_grams", "duplicated_10_n_grams" };
   const struct words *w = &r->words;
-  size_t repeats = w->n; /* places of 5-grams that stood there before */
-  if (r->shingle && w->n >= 5) repeats = w->n - 4 - r->n_shingle;
-  if (repeats == 0) return STATUS_OK;
-  struct lengths l = { { 0 }, 0 };
-  for (size_t i = 0; i < w->n; i++) {
-    size_t n = w->end[i] - w->start[i];
-    l.n[n < 63 ? n : 63]++;
-    l.longest = n > l.longest ? n : l.longest;
-  }
+  double least = 1;
+  size_t longest = 0;
+  if (w->n < 5) return STATUS_OK;
+  for (size_t k = 0; k < 6; k++) least = most[k] > 0 && most[k] < least ? most[k] : least;
+  for (size_t i = 0; r->shingle && i < w->n; i++) longest = w->end[i] - w->start[i] > longest ? w->end[i] - w->start[i] : longest;
+  if (r->shingle && (double)(5 * (w->n - 4 - r->n_shingle) * longest) <= least * (double)chars) return STATUS_OK; /* too few of them repeat */
+  size_t covered = covered_bytes(w, t);
   uint64_t *gram = NULL;
   for (size_t k = 0; k < 6; k++) {
     size_t n = k + 5, again = 0, first = 0;
     if (most[k] <= 0 || w->n < n) continue;
-    if ((double)bytes_of_longest(&l, repeats / (n - 4) * n) <= most[k] * (double)chars) continue; /* each one holds n - 4 repeated 5-grams */
+    if ((double)covered <= most[k] * (double)chars) continue; /* cannot be reached */
     if (!gram && !(gram = arena_alloc(r->a, w->n * sizeof *gram))) return err_nomem(e, w->n * sizeof *gram);
     struct words_roll roll = words_roll_start(w, n);
     for (size_t i = 0; i + n <= w->n; i++) gram[i] = words_roll(&roll, w, i, n);
