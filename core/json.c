@@ -26,22 +26,66 @@
 #include "json.h"
 #include <inttypes.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdint.h>
 #include "file.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-/* jansson reports most failed allocations as bad syntax and some not at all: a string then lacks a character. So they are
- * noted here, and a document parsed meanwhile is thrown away. */
-static _Thread_local int starved;
+/* jansson goes on after some failed allocations: a string's text then lacks a character, if it is the closing quote the scanner
+ * writes behind its memory. So a parse is left at the first one, and what it had allocated until then, listed here, is freed. */
+struct block { struct block *before, *next; };
+_Static_assert(sizeof(struct block) % 16 == 0, "what follows a block is aligned as malloc's");
+struct parse { jmp_buf out; struct block *first; };
+static _Thread_local struct parse *parsing;
 
-static void *noting_alloc(size_t n) {
-  void *p = mem_alloc(n);
-  starved |= p == NULL;
-  return p;
+static void *listing_alloc(size_t n) {
+  struct block *b = n < SIZE_MAX - sizeof *b ? mem_alloc(sizeof *b + n) : NULL;
+  if (!b && parsing) longjmp(parsing->out, 1);
+  if (!b) return NULL;
+  *b = (struct block){ NULL, NULL };
+  if (parsing) {
+    b->next = parsing->first;
+    if (b->next) b->next->before = b;
+    parsing->first = b;
+  }
+  return b + 1;
+}
+
+static void listing_free(void *p) {
+  struct block *b = p ? (struct block *)p - 1 : NULL;
+  if (b && parsing) { /* a parse frees what is its own; afterwards the list is not kept */
+    if (b->next) b->next->before = b->before;
+    if (b->before) b->before->next = b->next;
+    else parsing->first = b->next;
+  }
+  mem_free(b);
 }
 
 static void setup(void) {
-  json_set_alloc_funcs(noting_alloc, mem_free);
+  json_set_alloc_funcs(listing_alloc, listing_free);
   json_object_seed(0);
+}
+
+/* A function of its own: nothing of it changes between setjmp and longjmp. */
+static json_t *load_or_leave(struct parse *p, struct span text, size_t flags, json_error_t *je, int *starved) {
+  if (setjmp(p->out) != 0) {
+    *starved = 1;
+    return NULL;
+  }
+  return json_loadb(text.p ? text.p : "", text.n, flags, je);
+}
+
+static json_t *load(struct span text, size_t flags, json_error_t *je, int *starved) {
+  struct parse p = { .first = NULL };
+  parsing = &p;
+  json_t *j = load_or_leave(&p, text, flags, je, starved);
+  parsing = NULL;
+  while (*starved && p.first) {
+    struct block *next = p.first->next;
+    mem_free(p.first);
+    p.first = next;
+  }
+  return j;
 }
 static const json_t *node(const struct json *j) { return (const json_t *)(const void *)j; }
 
@@ -89,22 +133,19 @@ enum status json_parse(struct span text, const char *what, struct json **root, s
   /* jansson's stream skips a raw NUL behind a number */
   const char *nul = text.n ? memchr(text.p, 0, text.n) : NULL;
   if (nul) return err_set(e, STATUS_DATA, "'%s': not valid JSON at byte %zu: found byte 0x00", what, (size_t)(nul - text.p) + 1);
-  starved = 0;
-  json_t *j = json_loadb(text.p ? text.p : "", text.n, flags, &je);
-  if (!j && strstr(je.text, "invalid Unicode")) {
+  int starved = 0;
+  json_t *j = load(text, flags, &je, &starved);
+  if (!j && !starved && strstr(je.text, "invalid Unicode")) {
     copy = mem_strndup(text.p, text.n);
     if (!copy) return err_nomem(e, text.n);
     mend_surrogates(copy, text.n);
     text.p = copy;
-    j = json_loadb(text.p, text.n, flags, &je);
+    j = load(text, flags, &je, &starved);
   }
-  if (!j && json_error_code(&je) == json_error_numeric_overflow && strstr(je.text, "integer"))
-    j = json_loadb(text.p, text.n, flags | JSON_DECODE_INT_AS_REAL, &je);
-  if (starved) {
-    json_decref(j);
-    j = NULL;
-    st = err_nomem(e, text.n);
-  } else if (!j && text.n == 0) st = err_set(e, STATUS_DATA, "'%s': empty, expected JSON", what);
+  if (!j && !starved && json_error_code(&je) == json_error_numeric_overflow && strstr(je.text, "integer"))
+    j = load(text, flags | JSON_DECODE_INT_AS_REAL, &je, &starved);
+  if (starved) st = err_nomem(e, text.n);
+  else if (!j && text.n == 0) st = err_set(e, STATUS_DATA, "'%s': empty, expected JSON", what);
   else if (!j) st = err_set(e, STATUS_DATA, "'%s': not valid JSON at byte %d (line %d): %s", what, je.position, je.line, je.text);
   mem_free(copy);
   *root = (struct json *)(void *)j;

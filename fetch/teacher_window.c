@@ -8,7 +8,7 @@
 #include "teacher_control.h"
 #include "teacher_pii.h"
 
-#define WINDOW_ROWS 4096
+#define WINDOW_ROWS 2048 /* at least: with a stuck row all of them are held, some 8 KB each (tests/bench/teacher_memory.sh) */
 #define WINDOW_BYTES ((size_t)32 << 20)
 #define BUCKETS 8192         /* of the window's keys; a power of two */
 #define CLAIMS_AT_ONCE 64
@@ -566,7 +566,7 @@ enum status teacher_window_start(struct teacher *t, struct err *e)
   t->deferred = 0;
   t->elsewhere_since = t->elsewhere_looked = 0;
   t->hand = t->hand_last = t->put = NULL;
-  t->ring_cap = WINDOW_ROWS;
+  t->ring_cap = 2 * t->o.concurrency > WINDOW_ROWS ? (size_t)(2 * t->o.concurrency) : WINDOW_ROWS;
   t->ring = mem_calloc(t->ring_cap, sizeof *t->ring);
   t->bucket = mem_calloc(BUCKETS, sizeof *t->bucket);
   return t->ring && t->bucket ? STATUS_OK : err_nomem(e, t->ring_cap * sizeof *t->ring);

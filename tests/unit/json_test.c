@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "json.h"
+#include "mem.h"
 
 static struct json *parse(const char *s) {
   struct json *j = NULL;
@@ -89,8 +90,33 @@ static void iterates(void **state) {
   json_free(j);
 }
 
+/* Each allocation fails once, for strings that end where the parser's buffer grows: what is refused is "no memory", what comes back is whole. */
+static void memory_runs_out(void **state) {
+  (void)state;
+  char text[1400], want[1300];
+  int refused = 0;
+  for (size_t n = 1; n < 1200; n += n < 140 ? 1 : 97) {
+    memset(want, 'x', n);
+    want[n] = 0;
+    int len = snprintf(text, sizeof text, "{\"a\":[1,\"%s\"],\"b\":{\"c\":\"y\\\"\"}}", want);
+    for (long at = 1, hit = 1; hit; at++) {
+      struct json *j = NULL;
+      struct err e = { STATUS_OK, "" };
+      mem_fail_at(at);
+      enum status st = json_parse((struct span){ text, (size_t)len }, "x", &j, &e);
+      hit = mem_failed();
+      mem_fail_at(0);
+      if (st == STATUS_OK ? strcmp(json_cstr(json_path(j, "a.1"), ""), want) != 0 || strcmp(json_cstr(json_path(j, "b.c"), ""), "y\"") != 0 : st != STATUS_NOMEM)
+        fail_msg("%zu bytes, allocation %ld: %s", n, at, st == STATUS_OK ? json_cstr(json_path(j, "a.1"), "?") : e.msg);
+      refused += st != STATUS_OK;
+      json_free(j);
+    }
+  }
+  assert_true(refused > 1500);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = { cmocka_unit_test(paths_and_types), cmocka_unit_test(writes_compact_in_order),
-    cmocka_unit_test(takes_what_jansson_refuses), cmocka_unit_test(errors_name_the_place), cmocka_unit_test(iterates) };
+    cmocka_unit_test(takes_what_jansson_refuses), cmocka_unit_test(errors_name_the_place), cmocka_unit_test(iterates), cmocka_unit_test(memory_runs_out) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
