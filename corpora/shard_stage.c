@@ -149,7 +149,9 @@ static enum status sample_done(void *ctx, struct sample *s, struct err *e) {
   if (stop_requested()) return err_set(e, STATUS_STOPPED, "'%s': stopped before all rows were in", q->o->output);
   if (q->targets) TRY(shard_write_known(q->writer, s, &known, e));
   if (!known) {
-    if (q->targets) TRY(targets_fill(q->targets, s, e));
+    st = q->targets ? targets_fill(q->targets, s, e) : STATUS_OK;
+    if (st == STATUS_DATA) (void)err_prefix(e, "'%s': sample %lld", q->o->output, (long long)shard_writer_info(q->writer)->n_samples);
+    TRY(st);
     TRY(shard_write(q->writer, s, e));
   }
   q->known += known;

@@ -195,6 +195,11 @@ static enum status take(void *ctx, const struct score_row *r, struct err *e) {
   int32_t row = s->doc_start[r->seq] + r->pos;
   if (f->at >= s->n_target || s->target_pos[f->at] != row)
     return err_set(e, STATUS_DATA, "the teacher scored token %d, expected token %d", row, f->at < s->n_target ? s->target_pos[f->at] : -1);
+  if (!score_row_finite(r)) {
+    char what[320];
+    snprintf(what, sizeof what, "row '%.200s', position %d: the teacher's logits are", s->row_id ? s->row_id[r->seq] : "?", r->pos);
+    return model_not_finite(f->t->m, what, e);
+  }
   size_t t = (size_t)f->at++, k = (size_t)s->k, h = (size_t)f->t->width;
   if (k) {
     memcpy(s->top_id + t * k, r->top_id, k * sizeof *s->top_id);

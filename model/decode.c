@@ -3,6 +3,7 @@
  * token a stream. What a stream computes is a fixed function of its own tokens: no kernel's row depends on the other rows of its
  * run, so a prompt may be cut anywhere, and its beginning may come from another prompt that began the same (decode_prefix.h). */
 #include "decode.h"
+#include <float.h>
 #include <math.h>
 #include "decode_constrain.h"
 #include "decode_prefix.h"
@@ -379,6 +380,11 @@ static void sample_row(void *ctx, int i, int worker) {
   /* counter = number of the token, so a stream's draws do not depend on the batch */
   struct rng r = {s->job.sampling.seed, 0, s->n - s->job.n_prompt};
   float *z = d->logits + (int64_t)i * d->m->config.vocab;
+  int bad = 0;
+  for (int32_t j = 0; j < d->m->config.vocab; j++) {
+    bad += !(fabsf(z[j]) <= FLT_MAX); /* counted, not left at the first: such a loop is a few vector instructions a token */
+  }
+  s->broken = bad > 0;
   constrain_logits(s, z, d->m->config.vocab);
   s->next = sample_token(&s->job.sampling, z, d->m->config.vocab, s->ids, s->n, rng_uniform(&r), d->scratch + (size_t)worker * d->scratch_bytes);
   s->next = constrain_choice(s, s->next, d->m->config.vocab);
@@ -447,6 +453,13 @@ static enum status tokens(struct decoder *d, decode_done done, void *ctx, struct
     return st;
   }
   pool_run(d->n_row, sample_row, d);
+  for (int i = 0; i < d->n_row; i++) {
+    if (d->row[i]->broken) {
+      char what[64];
+      snprintf(what, sizeof what, "the logits of token %zu of an answer are", d->row[i]->n - d->row[i]->job.n_prompt);
+      return model_not_finite(d->m, what, e);
+    }
+  }
   for (int i = 0; st == STATUS_OK && i < d->n_row; i++) {
     struct stream *s = d->row[i];
     struct decode_result r;

@@ -45,7 +45,8 @@ void decoder_set_cache_bytes(struct decoder *d, uint64_t bytes);
 /* Bytes for beginnings that several prompts share, beside the above (default 64 MiB; 0: every prompt is run from its first token).
  * Kept from one run to the next, so the model's parameters stay as they are while the decoder lives. Never changes an answer. */
 MUST_USE enum status decoder_set_prefix_bytes(struct decoder *d, uint64_t bytes, struct err *e);
-/* Pulls jobs through next and hands results to done in order of finishing. *got = 1: a job; 0: none now and never again;
+/* STATUS_DATA when the logits of a job are not finite: the model is broken, so all jobs end.
+ * Pulls jobs through next and hands results to done in order of finishing. *got = 1: a job; 0: none now and never again;
  * DECODE_LATER: none now, ask again after the next token (only while a job it gave is unfinished). */
 enum { DECODE_LATER = 2 };
 typedef enum status (*decode_next)(void *ctx, struct decode_job *job, int *got, struct err *e);
@@ -66,6 +67,7 @@ int32_t sample_token(const struct sampling *s, const float *logits, int32_t voca
  * token i + 1 of the same sequence; the last row of a sequence has logprob NAN. Calls row(...) in order. */
 struct score_row {
   int32_t seq, pos;
+  int last;                          /* of its sequence */
   float logprob, lse, rest;
   const int32_t *top_id;
   const float *top_logprob, *hidden; /* (top_k) (width), until the call returns */
@@ -75,6 +77,8 @@ struct score_row {
 typedef enum status (*score_fn)(void *ctx, const struct score_row *row, struct err *e);
 /* All logits of a row, within its call: *logits is the row itself or room (vocab floats), to which a device's row is fetched. */
 MUST_USE enum status score_logits(const struct score_row *row, float *room, const float **logits, struct err *e);
+/* 0: the row's logits, or the next token's log-probability, are not finite: no number of it may be used (model_not_finite). */
+int score_row_finite(const struct score_row *row);
 MUST_USE enum status model_score(struct run *r, const struct packed *p, int64_t top_k, const unsigned char *want /* per token or NULL */,
                                  score_fn f, void *ctx, struct err *e);
 #endif

@@ -13,6 +13,7 @@ struct stream {
   size_t n, cap;
   size_t shared;          /* tokens of the prompt's beginning that an earlier prompt had too */
   int32_t next;           /* the token just sampled */
+  int broken;             /* the logits it was to come from are not finite */
   struct buf bytes, text; /* raw answer bytes; UTF-8 made of them at the end */
   size_t cut;             /* bytes of the answer when a stop string was found */
   enum finish finish;

@@ -69,4 +69,8 @@ MUST_USE enum status run_backward(struct run *r, const float *dhidden, float *gr
 /* logits(rows, vocab) of rows of hidden states (chunks; never the whole matrix in training). */
 void model_logits(const struct model *m, const float *hidden, int64_t rows, float *logits);
 
+/* STATUS_DATA: "WHAT not finite: ..." with the tensor that holds such a value, where one does ("the logits of row 3 are"). Reads
+ * every weight: for the end of a run, not for every row. */
+MUST_USE enum status model_not_finite(const struct model *m, const char *what, struct err *e);
+
 #endif

@@ -84,7 +84,7 @@ static enum status flush(struct run *r, struct chunk *c, int64_t k, const float 
   for (int i = 0; st == STATUS_OK && i < c->n; i++) {
     int32_t t = c->row[i], s = c->seq[i];
     int last = t + 1 == r->starts[s + 1];
-    struct score_row row = {.seq = s, .pos = t - r->starts[s], .lse = lse[i], .rest = k > 0 ? rest[i] : 0.0f,
+    struct score_row row = {.seq = s, .pos = t - r->starts[s], .last = last, .lse = lse[i], .rest = k > 0 ? rest[i] : 0.0f,
                             .logprob = last ? NAN : logit[i] - lse[i],
                             .top_id = k > 0 ? id + i * k : NULL, .top_logprob = k > 0 ? part(c->seen, r, PART_LOGPROB, k) + i * k : NULL,
                             .hidden = part(c->seen, r, PART_HIDDEN, k) + i * width,
@@ -94,6 +94,8 @@ static enum status flush(struct run *r, struct chunk *c, int64_t k, const float 
   c->n = 0;
   return st;
 }
+
+int score_row_finite(const struct score_row *row) { return isfinite(row->lse) && (row->last || isfinite(row->logprob)); }
 
 enum status score_logits(const struct score_row *row, float *room, const float **logits, struct err *e) {
   const struct model *m = row->run->m;

@@ -22,7 +22,7 @@ static const struct opt_row rows[] = {
   OPT_END
 };
 
-struct score_text { struct span id; struct tokens tok; };
+struct score_text { struct span id; struct tokens tok; unsigned long long number; int failed; };
 struct scorer {
   struct ctx *ctx;
   const struct score_options *o;
@@ -39,6 +39,7 @@ struct scorer {
   struct buf top, rest, line; /* parts of its line */
   struct progress *progress;
   uint64_t done_tok;
+  int said_why;               /* which weights are not finite */
   int no_tokenizer;           /* that ends the run: it is no row's fault */
 };
 
@@ -148,15 +149,37 @@ out:
   return st;
 }
 
+/* The weights are looked through once: what is wrong with them is the same for every row. */
+static enum status not_finite(struct scorer *s, struct score_text *text, int32_t pos) {
+  struct err why = {STATUS_OK, ""};
+  char what[64];
+  snprintf(what, sizeof what, "the logits after token %d are", pos);
+  if (s->said_why) {
+    (void)!err_set(&why, STATUS_DATA, "%s not finite", what);
+  } else {
+    (void)!model_not_finite(s->m, what, &why);
+  }
+  s->said_why = 1;
+  text->failed = 1;
+  ctx_fail_row(s->ctx, text->number, "not finite", &why);
+  return STATUS_OK;
+}
+
 static enum status see_row(void *ctx, const struct score_row *row, struct err *e) {
   struct scorer *s = ctx;
   enum status st = STATUS_OK;
   const char *comma = row->pos ? "," : "";
-  size_t n = s->text[row->seq].tok.n;
-  if (row->pos == 0) {
-    TRY(begin_line(s, s->text[row->seq].id, e));
+  struct score_text *text = &s->text[row->seq];
+  if (text->failed) {
+    return STATUS_OK;
   }
-  if ((size_t)row->pos + 1 < n) {
+  if (!score_row_finite(row)) {
+    return not_finite(s, text, row->pos);
+  }
+  if (row->pos == 0) {
+    TRY(begin_line(s, text->id, e));
+  }
+  if (!row->last) {
     TRY(buf_puts(&s->line, comma, e));
     TRY(put_float(&s->line, row->logprob, e));
   }
@@ -169,7 +192,7 @@ static enum status see_row(void *ctx, const struct score_row *row, struct err *e
     TRY(buf_puts(&s->rest, comma, e));
     TRY(put_float(&s->rest, row->rest, e));
   }
-  if ((size_t)row->pos + 1 == n) {
+  if (row->last) {
     TRY(write_line(s, e));
   }
 out:
@@ -177,6 +200,7 @@ out:
 }
 
 /* ---- packs ---- */
+/* The rows' memory stays: who calls resets the arena once nothing of it is needed. */
 static enum status score_pack(struct scorer *s, struct err *e) {
   enum status st = STATUS_OK;
   int32_t *ids = arena_alloc(s->a, ((size_t)s->n_tok + s->n + 1) * sizeof *ids), *start = ids ? ids + s->n_tok : NULL;
@@ -204,7 +228,6 @@ static enum status score_pack(struct scorer *s, struct err *e) {
   progress_set(s->progress, s->done_tok, NULL);
   s->n = 0;
   s->n_tok = 0;
-  arena_reset(s->a);
 out:
   return st;
 }
@@ -228,7 +251,9 @@ static enum status add_row(struct scorer *s, struct span id, struct tokens tok, 
   if (tok.n == 0) {
     TRY(score_pack(s, e));
     TRY(begin_line(s, id, e));
-    return write_line(s, e);
+    TRY(write_line(s, e));
+    arena_reset(s->a);
+    return STATUS_OK;
   }
   if (s->n == s->cap) {
     size_t cap = s->cap * 2 + 64;
@@ -239,10 +264,11 @@ static enum status add_row(struct scorer *s, struct span id, struct tokens tok, 
     s->text = more;
     s->cap = cap;
   }
-  s->text[s->n++] = (struct score_text){id, tok};
+  s->text[s->n++] = (struct score_text){id, tok, ctx_row(s->ctx), 0};
   s->n_tok += (int64_t)tok.n;
   if (s->n_tok >= PACK_TOK) {
     TRY(score_pack(s, e));
+    arena_reset(s->a);
   }
 out:
   return st;

@@ -2,6 +2,7 @@
  * Streaming one tensor into a file: rows come as float32 from a callback, leave in the stored type. Used by the
  * safetensors and GGUF writers; holds a few MB at a time. */
 #include <errno.h>
+#include <math.h>
 #include "weights_impl.h"
 
 enum status file_put(FILE *fp, const char *path, const void *p, size_t n, struct err *e) {
@@ -22,6 +23,37 @@ static void interleave(const float *src, float *dst, int64_t heads, int64_t dh, 
       memcpy(dst + (h * dh + to) * width, src + (h * dh + r) * width, (size_t)width * sizeof *src);
     }
   }
+}
+
+/* Up to here every type stores every value as a finite one; only what reaches beyond is read back. */
+#define SAFE_MOST 65000.0f
+
+static int all_safe(const float *v, int64_t n) {
+  int bad = 0;
+  for (int64_t i = 0; i < n; i++) bad += !(fabsf(v[i]) <= SAFE_MOST); /* without an early end: vector instructions */
+  return bad == 0;
+}
+
+/* encoded: the n values of src as they are about to be written, the first of them at row0 of t. */
+static enum status check_stored(const struct tensor_out *t, enum dtype type, int64_t row0, int64_t width, int64_t n, const float *src,
+                                const void *encoded, struct err *e) {
+  if (all_safe(src, n)) return STATUS_OK;
+  float *back = mem_alloc((size_t)n * sizeof *back);
+  if (back == NULL) return err_nomem(e, (size_t)n * sizeof *back);
+  if (type == DT_F32) memcpy(back, src, (size_t)n * sizeof *back);
+  else kernels_cpu()->decode(NULL, type, n, encoded, back);
+  enum status st = STATUS_OK;
+  for (int64_t i = 0; i < n && st == STATUS_OK; i++) {
+    long long row = (long long)(row0 + i / width), col = (long long)(i % width);
+    if (!isfinite(src[i])) {
+      st = err_set(e, STATUS_DATA, "tensor '%s' holds %g at row %lld, column %lld: such weights are not written", t->name, (double)src[i], row, col);
+    } else if (!isfinite(back[i])) {
+      st = err_set(e, STATUS_DATA, "tensor '%s' holds %g at row %lld, column %lld%s: too large for %s; --type f32%s holds it", t->name,
+                   (double)src[i], row, col, dtype_block(type) > 1 ? " (or beside it)" : "", dtype_name(type), fabsf(src[i]) < 0x1.ffp127f && type != DT_BF16 ? " or bf16" : "");
+    }
+  }
+  mem_free(back);
+  return st;
 }
 
 enum status tensor_put(FILE *fp, const char *path, const struct tensor_out *t, enum dtype type, int permute_heads,
@@ -52,6 +84,7 @@ enum status tensor_put(FILE *fp, const char *path, const struct tensor_out *t, e
       src = turned;
     }
     values_encode(type, rows * width, src, out_bytes);
+    TRY(check_stored(t, type, row, width, rows * width, src, out_bytes, e)); /* a turned head names its row as stored */
     TRY(file_put(fp, path, out_bytes, dtype_bytes(type, rows * width), e));
   }
 out:

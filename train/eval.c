@@ -149,6 +149,18 @@ static void show(void *ctx, int64_t tokens) {
   progress_set(v->bar, (uint64_t)tokens, "");
 }
 
+/* A model whose numbers are not finite gets no row of them. */
+static enum status sums_finite(struct eval_run *v, const struct subject *s, size_t i, const char *what, struct err *e) {
+  const struct loss_sums *d = &s->sums;
+  int64_t doc = 0;
+  char text[320];
+  if (isfinite(d->ce) && isfinite(d->kl)) return STATUS_OK;
+  while (doc < s->n_doc && isfinite(s->doc[doc].ce) && isfinite(s->doc[doc].kl)) doc++;
+  snprintf(text, sizeof text, "'%.120s': the %s of %.60s, document %lld, is", v->model[i].name, isfinite(d->ce) ? "KL" : "loss", what, (long long)doc);
+  if (s->n_doc == 0) snprintf(text, sizeof text, "'%.120s': the %s of %.60s is", v->model[i].name, isfinite(d->ce) ? "KL" : "loss", what);
+  return model_not_finite(isfinite(d->ce) && v->target.model != NULL ? v->target.model : v->model[i].m, text, e);
+}
+
 static enum status measure(struct eval_run *v, struct sample_source from, struct target *t, size_t field, int docs, const char *what, struct err *e) {
   enum status st = STATUS_OK;
   struct subject *s = arena_calloc(ctx_arena(v->c), v->n, sizeof *s);
@@ -166,6 +178,9 @@ static enum status measure(struct eval_run *v, struct sample_source from, struct
   progress_free(v->bar);
   for (size_t i = 0; i < v->n; i++) {
     *(field == 0 ? &v->model[i].data : &v->model[i].part) = s[i];
+    if (st == STATUS_OK) {
+      st = sums_finite(v, &s[i], i, what, e);
+    }
   }
   return st;
 }

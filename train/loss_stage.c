@@ -6,14 +6,18 @@
  *   temperature, t2    and the loss's own: beta, skew, alpha
  *   k, tail            top-k targets made from the teacher's logits; or top_ids, top_logprobs, rest as they are
  * Output: {"value", "grad"}, the mean over the rows counted, grad of the same shape as student. */
+#include <float.h>
 #include <math.h>
 #include "file.h"
 #include "json.h"
 #include "kernel.h"
 #include "loss.h"
+#include "mem.h"
+#include "span.h"
 #include "stage.h"
 
 #define INPUT_MAX ((size_t)1 << 30)
+#define MASS_TOLERANCE 1e-3
 
 struct loss_input {
   const struct loss *loss;
@@ -75,12 +79,21 @@ out:
   return st;
 }
 
-static float *to_float(struct arena *a, const double *v, int64_t n) {
-  float *f = arena_calloc(a, (size_t)n, sizeof *f);
-  for (int64_t i = 0; f != NULL && v != NULL && i < n; i++) {
-    f[i] = (float)v[i];
+/* NULL stays a block of zeros. */
+static enum status to_float(struct arena *a, const char *key, const double *v, int64_t rows, int64_t width, float **out, struct err *e) {
+  int64_t n = rows * width;
+  float *f = *out = arena_calloc(a, (size_t)n, sizeof *f);
+  if (f == NULL) {
+    return err_nomem(e, (unsigned long long)n * sizeof *f);
   }
-  return f;
+  for (int64_t i = 0; v != NULL && i < n; i++) {
+    f[i] = (float)v[i];
+    if (!isfinite(f[i])) {
+      return err_set(e, STATUS_DATA, "'%s' row %lld: value %lld is %g, beyond what float32 holds (%g)", key, (long long)(i / width),
+                     (long long)(i % width), v[i], (double)FLT_MAX);
+    }
+  }
+  return STATUS_OK;
 }
 
 static int32_t *to_int(struct arena *a, const double *v, int64_t n) {
@@ -93,6 +106,28 @@ static int32_t *to_int(struct arena *a, const double *v, int64_t n) {
 
 static enum status need(const struct loss_input *x, const char *key, const void *v, struct err *e) {
   return v != NULL ? STATUS_OK : err_set(e, STATUS_DATA, "loss '%s' needs '%s' in the input object", x->loss->name, key);
+}
+
+/* A row of sparse targets is (a part of) one distribution: no token twice, no mass above 1. */
+static enum status check_topk(const struct loss_input *x, int with_rest, struct err *e) {
+  for (int64_t r = 0; r < x->rows; r++) {
+    const int32_t *id = x->top_id + r * x->k;
+    double mass = with_rest ? exp((double)x->rest[r]) : 0;
+    for (int64_t j = 0; j < x->k; j++) {
+      mass += exp((double)x->top_logprob[r * x->k + j]);
+      for (int64_t i = 0; i < j; i++) {
+        if (id[i] == id[j]) {
+          return err_set(e, STATUS_DATA, "'top_ids' row %lld: token %d stands at %lld and at %lld, expected different ones", (long long)r, id[j],
+                         (long long)i, (long long)j);
+        }
+      }
+    }
+    if (!(mass <= 1 + MASS_TOLERANCE)) {
+      return err_set(e, STATUS_DATA, "'top_logprobs'%s row %lld: a mass of %g, expected at most 1: natural logarithms of probabilities",
+                     with_rest ? " and 'rest'" : "", (long long)r, mass);
+    }
+  }
+  return STATUS_OK;
 }
 
 /* Sparse targets: as given, or the k greatest of the teacher at the temperature of the loss. */
@@ -110,17 +145,18 @@ static enum status read_topk(struct loss_input *x, const struct json *in, const 
   TRY(read_matrix(in, "top_logprobs", x->rows, x->k, 1, 0, a, &lp, e));
   TRY(read_matrix(in, "rest", x->rows, 1, 1, 0, a, &rest, e));
   x->top_id = to_int(a, id, x->rows * x->k);
-  x->top_logprob = to_float(a, lp, x->rows * x->k);
-  x->rest = to_float(a, rest, x->rows);
-  if (x->top_id == NULL || x->top_logprob == NULL || x->rest == NULL) {
+  if (x->top_id == NULL) {
     st = err_nomem(e, 0);
     goto out;
   }
+  TRY(to_float(a, "top_logprobs", lp, x->rows, x->k, &x->top_logprob, e));
+  TRY(to_float(a, "rest", rest, x->rows, 1, &x->rest, e));
   if (id != NULL) {
     TRY(need(x, "top_logprobs", lp, e));
     if (x->loss->needs & LOSS_TOPK) {
       TRY(need(x, "rest", rest, e));
     }
+    TRY(check_topk(x, rest != NULL, e));
     goto out;
   }
   TRY(x->loss->needs & LOSS_DRAWS ? need(x, "top_ids", NULL, e) : STATUS_OK); /* a teacher's top k would be taken for draws */
@@ -138,6 +174,73 @@ out:
   return st;
 }
 
+/* ---- single members ---- */
+
+static const struct { const char *name; char is; /* n number, i whole number, b boolean, s string, * checked where it is read */ } members[] = {
+  { "student", '*' }, { "teacher", '*' }, { "label", '*' }, { "labels", '*' }, { "mask", '*' }, { "temperature", 'n' }, { "t2", 'b' },
+  { "beta", 'n' }, { "skew", 'n' }, { "alpha", 'n' }, { "k", 'i' }, { "tail", 's' }, { "top_ids", '*' }, { "top_logprobs", '*' }, { "rest", '*' },
+};
+#define N_MEMBERS (sizeof members / sizeof members[0])
+
+static enum status check_type(const char *key, char is, const struct json *v, struct err *e) {
+  enum json_type t = json_type(v);
+  int fits = is == '*' || (is == 'i' && t == JSON_INT) || (is == 'n' && (t == JSON_INT || t == JSON_REAL)) || (is == 's' && t == JSON_STRING) ||
+             (is == 'b' && (t == JSON_BOOL || (t == JSON_INT && (json_int(v, 2) & ~(int64_t)1) == 0)));
+  const char *wanted = is == 'n' ? "a number" : is == 'i' ? "a whole number" : is == 'b' ? "true or false" : "a string";
+  if (fits) {
+    return STATUS_OK;
+  }
+  struct buf b = { 0 };
+  enum status st = json_put(&b, v, e);
+  if (st == STATUS_OK) {
+    st = err_set(e, STATUS_DATA, "'%s' is %.60s, expected %s", key, b.p, wanted);
+  }
+  buf_free(&b);
+  return st;
+}
+
+/* A misspelt, doubled or mistyped member would give the loss of another question. */
+static enum status check_members(struct span text, const struct json *in, struct arena *a, struct err *e) {
+  enum status st = STATUS_OK;
+  struct record r;
+  unsigned seen = 0;
+  if (json_type(in) != JSON_OBJECT) {
+    return err_set(e, STATUS_DATA, "'stdin': found something else than an object, expected {\"student\": [...], ...}");
+  }
+  while (text.n > 0 && strchr(" \t\r\n", text.p[text.n - 1]) != NULL) {
+    text.n--;
+  }
+  TRY(record_split(text, a, &r, e));
+  for (size_t f = 0; f < r.n_fields; f++) {
+    size_t i = 0;
+    while (i < N_MEMBERS && !span_key_is(r.field[f].key, members[i].name)) {
+      i++;
+    }
+    if (i == N_MEMBERS) {
+      char known[256] = "";
+      for (size_t j = 0, n = 0; j < N_MEMBERS; j++) {
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", j > 0 ? ", " : "", members[j].name);
+      }
+      return err_set(e, STATUS_DATA, "'%.*s' is no member of the input; known: %s", (int)(r.field[f].key.n < 80 ? r.field[f].key.n : 80),
+                     r.field[f].key.p, known);
+    }
+    if (seen & 1u << i) {
+      return err_set(e, STATUS_DATA, "'%s' stands twice, expected once", members[i].name);
+    }
+    seen |= 1u << i;
+    TRY(check_type(members[i].name, members[i].is, json_get(in, members[i].name), e));
+  }
+out:
+  return st;
+}
+
+static struct loss_params read_params(const struct json *in) {
+  const struct json *t2 = json_get(in, "t2");
+  return (struct loss_params){ .temperature = json_num(json_get(in, "temperature"), 1), .t2 = json_bool(t2, json_int(t2, 0) != 0),
+                             .beta = json_num(json_get(in, "beta"), 0.5), .skew = json_num(json_get(in, "skew"), 0.1),
+                             .alpha = json_num(json_get(in, "alpha"), 0.5) };
+}
+
 static enum status read_input(struct loss_input *x, const struct json *in, struct arena *a, struct err *e) {
   enum status st = STATUS_OK;
   const struct json *s = json_get(in, "student");
@@ -150,9 +253,7 @@ static enum status read_input(struct loss_input *x, const struct json *in, struc
     st = err_set(e, STATUS_DATA, "'student' must hold rows of logits, found a row of %lld", (long long)x->vocab);
     goto out;
   }
-  x->params = (struct loss_params){ .temperature = json_num(json_get(in, "temperature"), 1), .t2 = json_bool(json_get(in, "t2"), 0),
-                                    .beta = json_num(json_get(in, "beta"), 0.5), .skew = json_num(json_get(in, "skew"), 0.1),
-                                    .alpha = json_num(json_get(in, "alpha"), 0.5) };
+  x->params = read_params(in);
   if (!(x->params.temperature > 0)) {
     st = err_set(e, STATUS_DATA, "'temperature' is %g, expected above 0", x->params.temperature);
     goto out;
@@ -170,12 +271,12 @@ static enum status read_input(struct loss_input *x, const struct json *in, struc
   if (x->loss->needs & (LOSS_TOPK | LOSS_DRAWS)) {
     TRY(read_topk(x, in, y, a, e));
   }
-  x->z = to_float(a, z, x->rows * x->vocab);
-  x->y = to_float(a, y, x->rows * x->vocab);
-  x->dz = to_float(a, NULL, x->rows * x->vocab);
+  TRY(to_float(a, "student", z, x->rows, x->vocab, &x->z, e));
+  TRY(to_float(a, "teacher", y, x->rows, x->vocab, &x->y, e));
+  TRY(to_float(a, "grad", NULL, x->rows, x->vocab, &x->dz, e));
   x->label = to_int(a, label, x->rows);
   x->mask = arena_calloc(a, (size_t)x->rows, 1);
-  if (x->z == NULL || x->y == NULL || x->dz == NULL || x->label == NULL || x->mask == NULL) {
+  if (x->label == NULL || x->mask == NULL) {
     st = err_nomem(e, 0);
     goto out;
   }
@@ -204,6 +305,20 @@ static double compute(struct loss_input *x) {
     }
   }
   return x->counted > 0 ? value / (double)x->counted : 0;
+}
+
+/* Finite logits can lie so far apart that their difference is not. */
+static enum status result_finite(const struct loss_input *x, double value, struct err *e) {
+  if (!isfinite(value)) {
+    return err_set(e, STATUS_DATA, "the value is %g: the logits lie too far apart for float32", value);
+  }
+  for (int64_t i = 0; i < x->rows * x->vocab; i++) {
+    if (!isfinite(x->dz[i])) {
+      return err_set(e, STATUS_DATA, "the gradient of row %lld, logit %lld is %g: the logits lie too far apart for float32", (long long)(i / x->vocab),
+                     (long long)(i % x->vocab), (double)x->dz[i]);
+    }
+  }
+  return STATUS_OK;
 }
 
 static enum status print_result(struct ctx *c, const struct loss_input *x, double value, struct err *e) {
@@ -260,8 +375,11 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   TRY(file_read("-", INPUT_MAX, &text, e));
   TRY(json_parse((struct span){ text.p, text.n }, "stdin", &in, e));
   TRY(find_row(args->item[0], in, &x.loss, e));
+  TRY(check_members((struct span){ text.p, text.n }, in, ctx_arena(c), e));
   TRY(read_input(&x, in, ctx_arena(c), e));
-  TRY(print_result(c, &x, compute(&x), e));
+  double value = compute(&x);
+  TRY(result_finite(&x, value, e));
+  TRY(print_result(c, &x, value, e));
 out:
   json_free(in);
   buf_free(&text);

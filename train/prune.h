@@ -22,7 +22,7 @@ struct calib {
 MUST_USE enum status calib_read(const char *path, const struct weights *w, int64_t samples, int64_t length, uint64_t seed,
                                 struct arena *a, struct calib *c, struct err *e);
 /* Mean loss per predicted token of n samples, and the number of predictions. */
-MUST_USE enum status calib_loss(struct run *r, const struct calib *c, int64_t n, double *loss, int64_t *n_pred, struct err *e);
+MUST_USE enum status calib_loss(const struct model *m, struct run *r, const struct calib *c, int64_t n, double *loss, int64_t *n_pred, struct err *e);
 
 /* ---- importance ---- */
 enum aggregate { AGG_L2, AGG_MEAN, AGG_VAR };

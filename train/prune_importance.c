@@ -138,6 +138,22 @@ static void block_sums(const struct run *r, int n_layer, int64_t rows, int64_t d
   }
 }
 
+/* One NaN or infinity would rank its unit last, or every unit behind it, without a word. */
+static enum status scores_finite(const struct model *m, const struct prune_scores *s, struct err *e) {
+  const struct model_config *c = model_config(m);
+  char what[96] = "";
+  for (int l = 0; l < c->n_layer && !what[0]; l++) {
+    if (!isfinite(s->block[l])) snprintf(what, sizeof what, "the importance of layer %d is", l);
+    for (int32_t i = 0; i < c->n_head[l] && !what[0]; i++)
+      if (!isfinite(s->head[l][i])) snprintf(what, sizeof what, "the importance of head %d of layer %d is", i, l);
+    for (int32_t i = 0; i < c->ffn[l] && !what[0]; i++)
+      if (!isfinite(s->ffn[l][i])) snprintf(what, sizeof what, "the importance of neuron %d of layer %d is", i, l);
+  }
+  for (int32_t i = 0; i < c->hidden && !what[0]; i++)
+    if (!isfinite(s->emb[i])) snprintf(what, sizeof what, "the importance of channel %d is", i);
+  return what[0] ? model_not_finite(m, what, e) : STATUS_OK;
+}
+
 static enum status collect(const struct pass *p, const struct model_config *c, int64_t samples, struct arena *a, struct prune_scores *s, struct err *e) {
   s->ffn = arena_calloc(a, (size_t)c->n_layer, sizeof *s->ffn);
   s->head = arena_calloc(a, (size_t)c->n_layer, sizeof *s->head);
@@ -215,6 +231,7 @@ enum status prune_importance(struct model *m, const struct calib *c, enum aggreg
   }
   for (int l = 0; l < cfg->n_layer; l++) s->block[l] = 1 - s->block[l] / (double)done, s->pair[l] = 1 - s->pair[l] / (double)done;
   TRY(collect(&p, cfg, c->n, a, s, e));
+  TRY(scores_finite(m, s, e));
 out:
   progress_free(bar);
   run_free(r);
@@ -224,21 +241,22 @@ out:
 /* ---- depth by loss ---- */
 
 struct sum {
+  const struct model *m;
   double loss;
   int64_t n;
 };
 
 static enum status add_row(void *ctx, const struct score_row *row, struct err *e) {
   struct sum *s = ctx;
-  (void)e;
-  if (!isnan(row->logprob)) s->loss -= (double)row->logprob, s->n++; /* NAN: nothing follows the last token */
+  if (!score_row_finite(row)) return model_not_finite(s->m, "a calibration loss is", e);
+  if (!row->last) s->loss -= (double)row->logprob, s->n++;
   return STATUS_OK;
 }
 
-enum status calib_loss(struct run *r, const struct calib *c, int64_t n, double *loss, int64_t *n_pred, struct err *e) {
+enum status calib_loss(const struct model *m, struct run *r, const struct calib *c, int64_t n, double *loss, int64_t *n_pred, struct err *e) {
   enum status st = STATUS_OK;
   struct pack pack;
-  struct sum sum = { 0 };
+  struct sum sum = { .m = m };
   int64_t max_tok;
   struct arena *a = arena_new(0);
   if (a == NULL) return err_nomem(e, 1);
@@ -264,11 +282,11 @@ enum status prune_depth_loss(struct model *m, const struct calib *c, int64_t n, 
   if (s->loss_without == NULL) return err_nomem(e, (size_t)s->n_layer * sizeof(double));
   TRY(run_new(m, max_tok, 0, &r, e));
   bar = progress_new("loss without layer", "layers", (uint64_t)s->n_layer + 1);
-  TRY(calib_loss(r, c, n, &s->loss, &n_pred, e));
+  TRY(calib_loss(m, r, c, n, &s->loss, &n_pred, e));
   for (int l = 0; l < s->n_layer; l++) {
     char note[64];
     run_skip_layer(r, l);
-    TRY(calib_loss(r, c, n, &s->loss_without[l], &n_pred, e));
+    TRY(calib_loss(m, r, c, n, &s->loss_without[l], &n_pred, e));
     snprintf(note, sizeof note, "layer %d: %.4f", l, s->loss_without[l]);
     progress_set(bar, (uint64_t)l + 2, note);
     if (stop_requested()) {

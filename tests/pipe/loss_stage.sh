@@ -37,4 +37,18 @@ refuse topk '{"student":[1,2],"teacher":[1,2],"k":3}' 1 'expected 1..2'
 refuse fkl '{"student":[1,"x"],"teacher":[1,2]}' 1 'not a number'
 refuse fkl '{"student":[1,2],"teacher":[1,2],"temperature":0}' 1 'above 0'
 refuse fkl 'nonsense' 1 'stdin'
+refuse fkl '[1]' 1 'expected {"student"'
+# what would be the answer to another question
+A='"student":[1,2],"teacher":[1,2]'
+refuse fkl "{$A,\"temprature\":2}" 1 "'temprature' is no member of the input; known: student, teacher"
+refuse fkl "{$A,\"temperature\":\"x\"}" 1 "'temperature' is \"x\", expected a number"
+refuse fkl "{$A,\"t2\":2}" 1 "expected true or false"
+refuse fkl "{$A,\"temperature\":2,\"temperature\":1}" 1 "'temperature' stands twice"
+refuse topk "{$A,\"k\":1.5}" 1 "'k' is 1.5, expected a whole number"
+refuse topk '{"student":[1,2,3],"top_ids":[1,1],"top_logprobs":[-1,-2],"rest":[-1]}' 1 'token 1 stands at 0 and at 1'
+refuse topk '{"student":[1,2,3],"top_ids":[0,1],"top_logprobs":[-0.1,-0.2],"rest":[-1]}' 1 'a mass of 2.0[0-9]*, expected at most 1'
+refuse sample '{"student":[1,2,3],"top_ids":[0,1],"top_logprobs":[-0.1,-0.2]}' 1 'a mass of 1.7[0-9]*, expected at most 1'
+# numbers that float32 does not hold, or whose difference it does not
+refuse fkl '{"student":[1e39,0],"teacher":[0,1]}' 1 "'student' row 0: value 0 is 1e+39, beyond"
+refuse fkl '{"student":[3.4e38,-3.4e38],"teacher":[-3.4e38,3.4e38]}' 1 'too far apart'
 exit $bad

@@ -17,6 +17,9 @@ jq -e '(.top | length) == (.rest | length) and (.logprobs | length) == (.top | l
 printf '{"id":"a","ids":[1,2]}\n{"id":"b","ids":[1,320]}\n{"id":"c","ids":["x"]}\n{"id":"d","ids":[]}\n{"id":"e","ids":[3]}' | "$R" score "$D" > "$T/out" 2> "$T/err" || fail "score of bad rows: $(cat "$T/err")"
 [ "$(jq -r .id "$T/out" | tr '\n' ' ')" = "a d e " ] || fail "rows left after bad ones: $(cat "$T/out")"
 grep -q '2 failed' "$T/err" || fail "bad rows are not counted: $(cat "$T/err")"
+# a row without tokens behind others, with an id too long for the memory they share: read after that was given back, once
+{ head -1 "$T/rows"; printf '{"ids":[],"id":"'; head -c 3000000 /dev/zero | tr '\0' E; printf '"}\n'; } | "$R" score "$D" > "$T/out" 2> "$T/err" || fail "score of a long id: $?"
+[ "$(jq -r '.id | length' "$T/out" | tr '\n' ' ')" = "2 3000000 " ] || fail "ids of score: $(cut -c1-80 "$T/out")"
 echo '{"text":"x"}' | "$R" score "$D" > "$T/out" 2> "$T/err" && fail "score of text without a tokenizer went on"
 "$R" score "$D" --top 321 < "$T/rows" > "$T/out" 2>&1; [ $? = 2 ] || fail "--top above the vocabulary"
 "$R" score < "$T/rows" > "$T/out" 2>&1; [ $? = 2 ] || fail "no model"
