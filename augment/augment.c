@@ -25,7 +25,7 @@ static const struct opt_row augment_rows[] = {
   OPT_ROW(augment_options, count, "count", 0, OPT_INT, "0", "0..100000000", "N", "how many rows a pool shall make; 0 is as the recipe says"),
   OPT_ROW(augment_options, vertical, "vertical", 0, OPT_STR, NULL, NULL, "NAME", "field of knowledge, for the rows' task [the recipe's, or general]"),
   OPT_ROW(augment_options, lang, "lang", 0, OPT_STR, "en", NULL, "CODE", "language of the rows, for their task"),
-  OPT_ROW(augment_options, unordered, "unordered", 0, OPT_FLAG, NULL, NULL, NULL, "write rows as they finish instead of in the order they came"),
+  OPT_ROW(augment_options, unordered, "unordered", 0, OPT_FLAG, NULL, NULL, NULL, "write rows as they finish instead of in the order they came: the same rows with the same ids and ledger, and a slow row holds nobody up"),
   TEACHER_OPTION_ROWS(augment_options, t, "-1", "-1..5", "0", "0..1000000"),
   OPT_END
 };

@@ -176,6 +176,16 @@ enum status rows_write(struct row *row, struct span line, struct err *e)
 
 /* ---- closing ---- */
 
+/* A row that a method made came from no row, so it is no part of the sum; how it ended stands beside it. */
+static void count_made_row(struct ledger *l, const struct row *r)
+{
+  char what[200];
+  const char *reason = r->outcome == ROW_KEPT ? NULL : r->reason ? r->reason : "undecided";
+  snprintf(what, sizeof what, "made row %s%s%s", r->outcome == ROW_KEPT ? "kept" : r->outcome == ROW_DROPPED ? "dropped" : "failed", reason ? ": " : "",
+           reason ? reason : "");
+  ledger_changed(l, what, 1);
+}
+
 static enum status put_out(struct rows *q, struct row *r, struct err *e)
 {
   enum status st = STATUS_OK;
@@ -184,7 +194,8 @@ static enum status put_out(struct rows *q, struct row *r, struct err *e)
     TRY(ctx_write(q->c, k->text, e));
   }
   if (r->number == 0) {
-    goto out; /* a made row came from no row */
+    count_made_row(l, r);
+    goto out;
   }
   if (r->outcome == ROW_KEPT) {
     ledger_kept(l);

@@ -44,7 +44,7 @@ static const struct opt_row label_rows[] = {
   OPT_ROW(label_options, pairs, "pairs", 0, OPT_FLAG, NULL, NULL, NULL, "revise: write a preference of the revision over the answer"),
   OPT_ROW(label_options, relabel, "relabel", 0, OPT_FLAG, NULL, NULL, NULL, "replace the answer of rows that end with one"),
   OPT_ROW(label_options, drop_cut, "drop-cut", 0, OPT_FLAG, NULL, NULL, NULL, "drop answers that --max-tokens cut off instead of marking them"),
-  OPT_ROW(label_options, unordered, "unordered", 0, OPT_FLAG, NULL, NULL, NULL, "write rows as they finish instead of in the order they came"),
+  OPT_ROW(label_options, unordered, "unordered", 0, OPT_FLAG, NULL, NULL, NULL, "write rows as they finish instead of in the order they came: the same rows with the same ids and ledger, and a slow row holds nobody up"),
   OPT_END
 };
 
