@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # A thin front: the build is CMakeLists.txt, set-up is tools/setup.sh, data is tools/data.sh.
-#   make demo     documents -> distilled student, with a table at the end (TOKENS=2M for a larger budget)
-#   make check    set-up, then every test
+#   make            build/gcc/retort (make install copies it)
+#   make demo       documents -> distilled student, with a table at the end (TOKENS=2M for a larger budget)
+#   make check      set-up, then every test (make lint: the rules of the tree alone)
+#   make demo-seeds distilled against supervised over three seeds, 25 minutes (docs/results.md)
+#   make interop    beside transformers, llama.cpp and others from PyPI
+#   make big        models and corpora of gigabytes; make soak: kills and dead servers; make bench: speed beside peers
+#   make mutants    do the CUDA row tests notice mistakes; make fuzz: libFuzzer targets
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 TOKENS ?=
@@ -64,4 +69,4 @@ clean:
 	@find build -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} + 2>/dev/null || true
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 2,8p

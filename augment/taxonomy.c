@@ -69,7 +69,8 @@ const struct stage stage_taxonomy = {
   .summary = "the survey's rows with the recipe, kind, loss or stage for each",
   .details = "Prints every row of the survey on knowledge distillation of language models (arXiv 2402.13116: elicitation, distillation, skills, "
              "verticals) with what serves it here: recipe:NAME (retort augment), label:KIND (retort label --kind), loss:NAME (retort train "
-             "--loss), stage:NAME; or \"out of scope\".\n\n"
+             "--loss), stage:NAME; or \"out of scope\". Of the recipes, LOSS is what their rows are meant for; rows for a loss that `retort loss -h` does "
+             "not list (dpo: chosen and rejected answers) are for a trainer that has it, such as TRL's.\n\n"
              "  retort taxonomy\n"
              "  retort taxonomy --recipes",
   .flags = STAGE_INSTRUMENT,

@@ -59,6 +59,7 @@ static enum status check_marker(const char *path, int flags, struct err *e) {
   for (size_t i = 0; i < n; i++)
     if (!ours(names[i])) TRY(err_set(e, STATUS_USAGE, "'%s': a folder with other files in it ('%s'), not a book: name a new one", path, names[i]));
   TRY(file_atomic_open(&f, marker, e));
+  f.fresh = 0; /* whoever else makes it now writes the same */
   if (fputs(book_marker_text, f.fp) < 0) TRY(err_sys(e, STATUS_IO, "'%s' cannot be written", marker));
   TRY(file_atomic_commit(&f, e));
 out:

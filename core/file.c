@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -51,7 +53,7 @@ enum status file_write_all(int fd, const void *p, size_t n, struct err *e) {
 
 enum status file_map_open(const char *path, struct file_map *m, struct err *e) {
   m->p = NULL, m->bytes = 0;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO without a writer must not hold us */
   if (fd < 0) return err_sys(e, STATUS_IO, "'%s' cannot be opened", path);
   enum status st = STATUS_OK;
   struct stat s;
@@ -95,11 +97,37 @@ static void sync_parent(const char *path) {
   mem_free(dir);
 }
 
-enum status file_atomic_open(struct file_atomic *f, const char *path, struct err *e) {
-  memset(f, 0, sizeof *f);
+/* rename that does not replace; a file system that cannot do that replaces. */
+static int rename_new(const char *from, const char *to) {
+  if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
+  return errno == EINVAL || errno == ENOSYS ? rename(from, to) : -1;
+}
+
+static enum status taken(const char *path, struct err *e) {
+  return err_set(e, STATUS_IO, "'%s': another process made it meanwhile and it stays; use --force to replace it", path);
+}
+
+static enum status open_device(struct file_atomic *f, const char *path, struct err *e) {
   f->path = mem_strdup(path);
-  file_part_drop_dead(path);
-  f->tmp = file_part_name(path);
+  f->fp = fopen(path, "wbe");
+  if (f->fp != NULL && f->path != NULL) return STATUS_OK;
+  enum status st = f->fp ? err_nomem(e, strlen(path)) : err_sys(e, STATUS_IO, "'%s' cannot be opened", path);
+  file_atomic_abort(f);
+  return st;
+}
+
+enum status file_atomic_open(struct file_atomic *f, const char *path, struct err *e) {
+  struct stat s;
+  memset(f, 0, sizeof *f);
+  f->fresh = stat(path, &s) != 0;
+  if (!f->fresh && S_ISDIR(s.st_mode)) return err_set(e, STATUS_IO, "'%s' is a folder, expected the name of a file", path);
+  if (!f->fresh && !S_ISREG(s.st_mode)) return open_device(f, path, e);
+  char real[PATH_MAX];
+  int link = !f->fresh && lstat(path, &s) == 0 && S_ISLNK(s.st_mode) && realpath(path, real) != NULL;
+  f->path = mem_strdup(link ? real : path);
+  if (f->path == NULL) return err_nomem(e, strlen(path));
+  file_part_drop_dead(f->path);
+  f->tmp = file_part_name(f->path);
   if (f->path == NULL || f->tmp == NULL) {
     file_atomic_abort(f);
     return err_nomem(e, strlen(path));
@@ -117,15 +145,16 @@ enum status file_atomic_open(struct file_atomic *f, const char *path, struct err
 
 enum status file_atomic_commit(struct file_atomic *f, struct err *e) {
   enum status st = STATUS_OK;
-  if (fflush(f->fp) != 0 || ferror(f->fp) || fsync(fileno(f->fp)) != 0) {
-    st = err_sys(e, STATUS_IO, "'%s' cannot be written", f->tmp);
+  const char *name = f->tmp ? f->tmp : f->path;
+  if (fflush(f->fp) != 0 || ferror(f->fp) || (f->tmp && fsync(fileno(f->fp)) != 0)) {
+    st = err_sys(e, STATUS_IO, "'%s' cannot be written", name);
   }
-  if (fclose(f->fp) != 0 && st == STATUS_OK) st = err_sys(e, STATUS_IO, "'%s' cannot be written", f->tmp);
+  if (fclose(f->fp) != 0 && st == STATUS_OK) st = err_sys(e, STATUS_IO, "'%s' cannot be written", name);
   f->fp = NULL;
-  if (st == STATUS_OK && rename(f->tmp, f->path) != 0) {
-    st = err_sys(e, STATUS_IO, "'%s' cannot be renamed to '%s'", f->tmp, f->path);
+  if (st == STATUS_OK && f->tmp && (f->fresh ? rename_new : rename)(f->tmp, f->path) != 0) {
+    st = errno == EEXIST ? taken(f->path, e) : err_sys(e, STATUS_IO, "'%s' cannot be renamed to '%s'", f->tmp, f->path);
   }
-  if (st == STATUS_OK) {
+  if (st == STATUS_OK && f->tmp) {
     sync_parent(f->path);
     mem_free(f->tmp);
     f->tmp = NULL;
@@ -185,7 +214,7 @@ static void sync_tree(const char *path) {
 enum status folder_atomic_commit(const char *path, const char *tmp, int replace, struct err *e) {
   sync_tree(tmp);
   if (folder_exists(path)) {
-    if (!replace) return err_set(e, STATUS_IO, "'%s' exists already; use --force to replace it", path);
+    if (!replace) return taken(path, e);
     if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_EXCHANGE) == 0) {
       sync_parent(path);
       return folder_remove(tmp, e);
@@ -193,7 +222,8 @@ enum status folder_atomic_commit(const char *path, const char *tmp, int replace,
     enum status st = folder_remove(path, e); /* a file system without exchange: a short moment without the folder */
     if (st != STATUS_OK) return st;
   }
-  if (rename(tmp, path) != 0) return err_sys(e, STATUS_IO, "'%s' cannot be renamed to '%s'", tmp, path);
+  if ((replace ? rename : rename_new)(tmp, path) != 0)
+    return errno == EEXIST ? taken(path, e) : err_sys(e, STATUS_IO, "'%s' cannot be renamed to '%s'", tmp, path);
   sync_parent(path);
   return STATUS_OK;
 }

@@ -23,11 +23,14 @@ void file_map_close(struct file_map *m);
 /* The pages are not needed now: they leave the resident set and come back from the file when touched. */
 void file_map_forget(const struct file_map *m);
 
-/* Atomic file: file_atomic_open -> write to fp (or fileno) -> file_atomic_commit (flush, fsync, rename, fsync dir).
+/* A device or pipe under the name is written to as it is; a link is followed; a folder is STATUS_IO.
+ * Atomic file: file_atomic_open -> write to fp (or fileno) -> file_atomic_commit (flush, fsync, rename, fsync dir).
  * file_atomic_abort (or a kill) leaves no file under the final name. */
 struct file_atomic {
   FILE *fp;
   char *path, *tmp;
+  int fresh; /* nothing stood under the name at first: what stands there at the commit is somebody else's and
+                stays (STATUS_IO). Set to 0 after the opening, the last writer wins */
 };
 MUST_USE enum status file_atomic_open(struct file_atomic *f, const char *path, struct err *e);
 MUST_USE enum status file_atomic_commit(struct file_atomic *f, struct err *e);

@@ -19,8 +19,15 @@ static enum status print_buf(struct buf *b, struct err *e) {
 
 static enum status usage_line(const struct stage *s, struct buf *b, struct err *e) {
   const char *before = s->flags & STAGE_ROWS_IN ? "... | " : "", *after = s->flags & STAGE_ROWS_OUT ? " | ..." : "";
-  return buf_printf(b, e, "usage: %sretort %s [options]%s%s%s\n\n%s.\n", before, s->name, s->args && s->args[0] ? " " : "", s->args ? s->args : "",
-                    after, s->summary);
+  struct buf line = { 0 };
+  enum status st;
+  TRY(buf_printf(&line, e, "%sretort %s [options]%s%s%s", before, s->name, s->args && s->args[0] ? " " : "", s->args ? s->args : "", after));
+  TRY(buf_puts(b, "usage: ", e));
+  TRY(opt_wrap(b, line.p, strlen("usage: "), e));
+  TRY(buf_printf(b, e, "\n%s.\n", s->summary));
+out:
+  buf_free(&line);
+  return st;
 }
 
 /* Paragraphs are wrapped anew; lines that begin with a blank (examples) stay as they are. */

@@ -33,7 +33,7 @@ uint32_t code_get_number(struct code_reader *r, struct code_model *m, int contex
 
 /* Level 0 is 0 nat, level i + 1 lies step(i) below level i; step(0) = first, step(i + 1) = min(step(i) + step(i)^2 / 2, most), which
  * keeps step / sqrt(probability) about even down to `most`: it costs the least divergence for its bytes. first = most: even steps. */
-#define SCALE_LEVELS 131072 /* at most */
+#define SCALE_LEVELS 2097152 /* at most: 209 nat at the finest error a user can ask for */
 struct code_scale {
   double first, most;
   double *at, *step; /* (n), grown on demand */

@@ -274,6 +274,7 @@ enum status batch_book_add(struct batch_book *b, struct span lines, size_t reque
     goto out;
   }
   TRY(file_atomic_open(&f, path, e));
+  f.fresh = 0; /* the newest state counts */
   TRY(file_write_all(fileno(f.fp), lines.p, lines.n, e));
   TRY(file_atomic_commit(&f, e));
   TRY(begin_note(b, p, "part", &note, e));

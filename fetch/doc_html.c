@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * HTML through gumbo: the visible text, headings and paragraphs as blocks with an empty line between, list items with "- ",
  * table cells with a tab; scripts, styles, templates and hidden elements are dropped. The title goes to meta. */
+#include "charset.h"
 #include "document.h"
 #include <gumbo.h>
 
@@ -276,14 +277,21 @@ out:
 enum status doc_html(struct doc_job *j, struct err *e)
 {
   enum status st = STATUS_OK;
-  struct buf b = { 0 }, text = { 0 }, title = { 0 };
+  struct buf b = { 0 }, utf8 = { 0 }, text = { 0 }, title = { 0 };
   GumboOutput *g = NULL;
   TRY(doc_slurp(j, &b, e));
-  if (nesting(b.p, b.n) > HTML_MAX_DEPTH) {
+  struct span page = { b.p, b.n };
+  if (b.n >= 2 && (memcmp(b.p, "\xff\xfe", 2) == 0 || memcmp(b.p, "\xfe\xff", 2) == 0)) { /* UTF-16: gumbo reads UTF-8 */
+    struct charset_info info = { 0 };
+    TRY(charset_to_utf8(page, "auto", &utf8, &info, e));
+    charset_count(&info, j->s->uri);
+    page = (struct span){ utf8.p, utf8.n };
+  }
+  if (nesting(page.p, page.n) > HTML_MAX_DEPTH) {
     st = doc_refuse(j, DOC_FAILED, "html", e, "tags nest deeper than %d", HTML_MAX_DEPTH);
     goto out;
   }
-  g = gumbo_parse_with_options(&kGumboDefaultOptions, b.p, b.n);
+  g = gumbo_parse_with_options(&kGumboDefaultOptions, page.p, page.n);
   if (g == NULL) {
     st = err_nomem(e, b.n);
     goto out;
@@ -297,6 +305,7 @@ out:
     gumbo_destroy_output(&kGumboDefaultOptions, g);
   }
   buf_free(&b);
+  buf_free(&utf8);
   buf_free(&text);
   buf_free(&title);
   return st;

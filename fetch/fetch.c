@@ -45,6 +45,7 @@ static const struct opt_row fetch_rows[] = {
   OPT_END
 };
 
+enum { DROPPED_NAMED = 5 }; /* documents named when they are dropped; the rest with -v */
 struct fetch {
   struct ctx *c;
   const struct fetch_options *o;
@@ -52,7 +53,7 @@ struct fetch {
   struct arena *row; /* memory of one document */
   struct buf line, meta;
   const struct record *carried; /* row whose passages are written, NULL for documents */
-  uint64_t refused, short_passages;
+  uint64_t refused, dropped, short_passages;
 };
 
 /* "abc" -> text of `"key":"value",` appended to the meta object under construction. */
@@ -278,7 +279,11 @@ static enum status on_refused(void *ctx, const char *uri, enum doc_outcome how, 
     log_warn("'%s': failed (%s): %s", uri, reason, detail);
   } else {
     ledger_dropped(ctx_ledger(f->c), reason);
-    log_debug("'%s': dropped (%s): %s", uri, reason, detail);
+    if (f->dropped++ < DROPPED_NAMED) {
+      log_info("'%s': dropped (%s): %s", uri, reason, detail);
+    } else {
+      log_debug("'%s': dropped (%s): %s", uri, reason, detail);
+    }
   }
   f->refused++;
   return STATUS_OK;
@@ -545,6 +550,9 @@ static enum status fetch_run(struct ctx *c, const void *options, const struct op
   TRY(fetch_setup(&f, &tok, e));
   TRY(source_walk(&src, args, &doc, &sink, e));
   charset_report();
+  if (ledger_count_in(ctx_ledger(c)) == 0) {
+    log_warn("no document found: what is named holds no file that --include, --exclude and --hidden let through");
+  }
   if (f.short_passages > 0) {
     log_info("%llu passages shorter than %llu characters were left out", (unsigned long long)f.short_passages,
              (unsigned long long)o->min_chars);

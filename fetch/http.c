@@ -401,6 +401,8 @@ static enum status get_once(struct http *h, struct http_call *c, struct err *e)
   }
   if (c->error[0] != '\0') {
     st = err_set(e, STATUS_NET, "'%s': %s", c->url, c->error);
+  } else if (c->status == 206) {
+    st = err_set(e, STATUS_NET, "'%s': the server answered with a part (206) of a document that was asked for whole", c->url);
   } else if (c->status < 200 || c->status > 299) {
     st = err_set(e, STATUS_NET, "'%s': the server answered %ld", c->url, c->status);
   }

@@ -136,9 +136,8 @@ static enum status label_run(struct ctx *c, const void *options, const struct op
   if (st == STATUS_OK && !l.o->t.dry_run) {
     uint64_t in = ledger_count_in(ctx_ledger(c));
     if (in > 0 && ledger_count_kept(ctx_ledger(c)) == 0) {
-      buf_clear(&l.line);
-      TRY(ledger_json(ctx_ledger(c), &l.line, e));
-      st = err_set(e, STATUS_DATA, "none of %llu rows was answered: %.*s", (unsigned long long)in, (int)l.line.n, l.line.p);
+      st = err_set(e, STATUS_DATA, "none of %llu rows was answered (the reasons stand in the counts below); rows to answer have `messages` that end with the "
+                   "user's turn, such as 'retort augment' writes", (unsigned long long)in);
     }
   }
 out:

@@ -33,6 +33,7 @@ struct job {
   const struct weights *w;
   struct progress *bar;
   uint64_t done;
+  int force;
 };
 
 static enum status fill(void *ctx, const struct tensor_out *t, int64_t row0, int64_t rows_wanted, float *dst, struct err *e) {
@@ -87,7 +88,7 @@ static enum status write_folder(const struct export_options *o, const struct wei
   TRY(folder_atomic_begin(o->output, &tmp, e));
   TRY(model_folder_write(tmp, weights_config(w), t, n, dtype, o->shard_bytes, w, fill, j, e));
   TRY(card_write(tmp, card, e));
-  TRY(folder_atomic_commit(o->output, tmp, 1, e));
+  TRY(folder_atomic_commit(o->output, tmp, j->force, e));
 out:
   if (st != STATUS_OK && tmp != NULL) {
     struct err ignored;
@@ -134,6 +135,7 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   if (left_alone) goto out;
   TRY(model_tensor_list(weights_config(w), dtype, a, &t, &n, e));
   j.w = w;
+  j.force = ctx_common(c)->force;
   j.bar = progress_new("export", "values", model_param_count(weights_config(w)));
   TRY(gguf ? write_gguf(o, w, &card, t, n, dtype, &j, a, e) : write_folder(o, w, &card, t, n, dtype, &j, e));
   log_info("'%s': %llu parameters as %s", o->output, (unsigned long long)model_param_count(weights_config(w)), dtype_name(dtype));

@@ -372,6 +372,9 @@ static enum status run(struct ctx *c, const void *options, const struct opt_list
   if (args->n != 1) {
     return err_set(e, STATUS_USAGE, "expected one argument, the name of a loss, found %zu", args->n);
   }
+  if (loss_find(args->item[0]) == NULL) {
+    TRY(find_row(args->item[0], NULL, &x.loss, e)); /* a wrong name is told before the input is read */
+  }
   TRY(file_read("-", INPUT_MAX, &text, e));
   TRY(json_parse((struct span){ text.p, text.n }, "stdin", &in, e));
   TRY(find_row(args->item[0], in, &x.loss, e));
@@ -393,7 +396,7 @@ const struct stage stage_loss = {
   .details = "Reads one JSON object: \"student\" and \"teacher\" logits (one row or several), \"labels\", \"mask\",\n"
              "\"temperature\", \"t2\", \"k\" and \"tail\" (raw, renorm, both, ghost) for topk, or \"top_ids\",\n"
              "\"top_logprobs\" and \"rest\". Writes {\"value\",\"grad\"}: the mean over the rows whose mask is 1.\n"
-             "Names: ce, fkl, topk, topk_raw, topk_renorm, topk_both, sample (ids drawn from the teacher as \"top_ids\").\n\n"
+             "Names: ce, fkl, topk, topk_ghost, topk_raw, topk_renorm, topk_both, sample (ids drawn from the teacher as \"top_ids\").\n\n"
              "  echo '{\"teacher\":[2,1,0],\"student\":[0,1,2]}' | retort loss fkl\n"
              "  echo '{\"teacher\":[2,1,0],\"student\":[0,1,2],\"k\":1,\"tail\":\"ghost\"}' | retort loss topk\n",
   .flags = STAGE_INSTRUMENT,

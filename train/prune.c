@@ -198,7 +198,7 @@ static enum status write_student(struct job *j, struct err *e) {
   TRY(folder_atomic_begin(j->o->output, &tmp, e));
   TRY(model_folder_write(tmp, &j->plan.config, t, n, j->dtype, j->o->shard_bytes, j->w, prune_fill, &src, e));
   TRY(card_write(tmp, &j->card, e));
-  TRY(folder_atomic_commit(j->o->output, tmp, 1, e));
+  TRY(folder_atomic_commit(j->o->output, tmp, ctx_common(j->ctx)->force, e));
 out:
   if (st != STATUS_OK && tmp != NULL) {
     struct err ignored;

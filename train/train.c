@@ -292,7 +292,9 @@ static enum status train_loop(struct training *t, struct err *e) {
       st = again.code;
       goto out;
     }
-    st = err_set(e, STATUS_STOPPED, "stopped after step %lld, saved in '%s.part'", (long long)t->trainer.step, t->o->out);
+    size_t n = strlen(t->o->out);
+    while (n > 1 && t->o->out[n - 1] == '/') n--;
+    st = err_set(e, STATUS_STOPPED, "stopped after step %lld, saved in '%.*s.part'; the same command goes on from there", (long long)t->trainer.step, (int)n, t->o->out);
   }
 out:
   progress_free(bar);

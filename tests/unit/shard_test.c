@@ -157,6 +157,32 @@ static void round_trip(void **state) {
   }
 }
 
+/* The finest scale a user can ask for reaches the least likely ids. */
+static void finest_scale_holds_unlikely_ids(void **state) {
+  (void)state;
+  struct err e = { 0 };
+  struct shard_writer *w = NULL;
+  struct shard_reader *r = NULL;
+  struct sample back, s = { .n_tok = 2, .n_doc = 1, .k = 3, .n_target = 1 };
+  int32_t ids[] = { 1, 2 }, start[] = { 0, 2 }, top[] = { 5, 6, 7 }, pos = 0;
+  unsigned char mask[] = { 0, 1 };
+  float lp[] = { -0.5f, -50, -100 }, rest = (float)log(1 - exp(-0.5));
+  const char *id = "a";
+  s.ids = ids, s.mask = mask, s.doc_start = start, s.row_id = &id, s.top_id = top, s.top_logprob = lp, s.rest = &rest, s.target_pos = &pos;
+  struct shard_writer_options o = { .folder = "shard_test_finest", .context = 8, .vocab = 10, .top_k = 3, .top_error = 1e-4, .replace = 1 };
+  memset(o.info.tokenizer_hash, 'a', 64);
+  o.info.teacher = o.info.teacher_identity = o.info.terms = "t";
+  ok(shard_writer_new(&o, &w, &e), &e);
+  ok(shard_write(w, &s, &e), &e);
+  ok(shard_writer_commit(w, (struct span){ NULL, 0 }, &e), &e);
+  shard_writer_free(w);
+  ok(shard_open(o.folder, &r, &e), &e);
+  ok(shard_read(r, 0, arena, &back, &e), &e);
+  for (int i = 0; i < 3; i++) assert_float_equal(back.top_logprob[i], lp[i], 1e-4);
+  shard_close(r);
+  ok(folder_remove(o.folder, &e), &e);
+}
+
 static void refuses_wrong_samples(void **state) {
   (void)state;
   struct err e = { 0 };
@@ -419,7 +445,7 @@ int main(void) {
   snprintf(dir, sizeof dir, "shard_test.%ld", (long)getpid());
   struct err e = { 0 };
   if (folder_make(dir, &e) != STATUS_OK) return 1;
-  const struct CMUnitTest tests[] = { cmocka_unit_test(round_trip), cmocka_unit_test(refuses_wrong_samples),
+  const struct CMUnitTest tests[] = { cmocka_unit_test(round_trip), cmocka_unit_test(finest_scale_holds_unlikely_ids), cmocka_unit_test(refuses_wrong_samples),
     cmocka_unit_test(every_flipped_bit_is_noticed), cmocka_unit_test(an_interrupted_folder_goes_on), cmocka_unit_test(targets_of_other_tokens_are_refused), cmocka_unit_test(every_allocation_may_fail), cmocka_unit_test(existing_folder_is_not_overwritten) };
   int rc = cmocka_run_group_tests(tests, NULL, NULL);
   arena_free(arena);
