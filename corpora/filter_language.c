@@ -46,7 +46,8 @@ static enum status open_language(const struct curate_options *o, void **state, s
   if (!s) return err_nomem(e, sizeof *s);
   for (const char *p = o->lang; *p;) {
     size_t n = strcspn(p, ","), k = 0;
-    if (n < 2 || n > 8 || strspn(p, "abcdefghijklmnopqrstuvwxyz-_") < n) return err_set(e, STATUS_USAGE, "'--lang %s': expected codes such as en,de,zh", o->lang);
+    const char *letters = o->lang_model ? "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_" : "abcdefghijklmnopqrstuvwxyz-_"; /* labels of a model are its own: eng_Latn */
+    if (n < 2 || n > 16 || strspn(p, letters) < n) return err_set(e, STATUS_USAGE, "'--lang %s': expected codes such as en,de,zh", o->lang);
     while (k < sizeof languages / sizeof *languages && !in_list(languages[k].codes, (struct span){ p, n })) k++;
     s->scripts |= k < sizeof languages / sizeof *languages ? languages[k].scripts : (unsigned)LATIN;
     p += n + (p[n] == ',');

@@ -406,7 +406,7 @@ static void best_flat(const struct lid *l, const float *h, float *room, int32_t 
 
 enum status lid_predict(const struct lid *l, struct span text, struct span *label, double *p, struct err *e) {
   float *x = mem_calloc(2 * (size_t)l->dim, sizeof *x);
-  char *copy = mem_alloc(text.n + 2), *t = copy + 1, end[] = " </s> ";
+  char *copy = mem_alloc(text.n + 2), *t, end[] = " </s> ";
   *label = (struct span){ "", 0 };
   *p = 0;
   if (!x || !copy) {
@@ -414,6 +414,7 @@ enum status lid_predict(const struct lid *l, struct span text, struct span *labe
     mem_free(copy);
     return err_nomem(e, text.n + 2 * (size_t)l->dim * sizeof *x);
   }
+  t = copy + 1;
   memcpy(t, text.p ? text.p : "", text.n);
   struct line s = { l, x, 0 };
   for (size_t i = 0; i < text.n;) {

@@ -60,8 +60,9 @@ enum status pii_new(const char *list, double min_score, struct pii **out, struct
   while (pii_words[p->n_words].text) p->n_words++;
   p->by_pair = mem_alloc((size_t)p->n_words * sizeof *p->by_pair);
   if (!p->by_pair) {
+    size_t n = p->n_words * sizeof *p->by_pair;
     mem_free(p);
-    return err_nomem(e, p->n_words * sizeof *p->by_pair);
+    return err_nomem(e, n);
   }
   for (uint16_t i = 0; i < p->n_words; i++) { /* insertion by (pair, longest first): 200 rows */
     uint16_t k = i;

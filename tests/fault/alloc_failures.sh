@@ -31,6 +31,18 @@ cat >"$work/rows.jsonl" <<'J'
 {"id":"c","text":"A warranty is not given, neither express nor implied, and the author is not liable for any damage at all."}
 J
 torture curate 400 "$work/rows.jsonl" "$RETORT" curate -q --near 0.8
+cat >"$work/mixed.jsonl" <<'J'
+{"id":"a","text":"The licensee Mr. John Smith (a.b@example.org) may copy the work and give it to others without charge, as long as this notice stays."}
+{"id":"p","prompt":"Explain why the sky is blue since 2024-01-02","completion":"```c\nint x;\n```\nExplain why the sky is blue at noon.","passages":[{"id":"q","text":"The sky is blue because of scattering."}]}
+{"id":"c","text":"A warranty is not given, neither express nor implied, and the author is not liable for any damage at all.\nHome | About"}
+J
+cat >"$work/rules.yaml" <<'J'
+rules: [{name: d, match: '(\d+)-(\d+)', do: rewrite, with: '$2.$1'}, {name: w, match: warranty, do: tag}, {name: z, match: zzz, do: drop}]
+J
+head -1 "$work/mixed.jsonl" | sed 's/"id":"a"/"id":"item"/; s/The licensee.*may/That you may/' >"$work/items.jsonl"
+torture filters 300 "$work/mixed.jsonl" "$RETORT" curate -q --no-exact --c4 --min-num-sentences 1 --no-filter-no-terminal-punct --fineweb --gopher-quality --min-doc-words 1 --min-stop-words 0 \
+  --pii placeholder --rules "$work/rules.yaml" --fences --copied-prompt 0.95 --min-support 0.1 --gibberish 0.9 --mojibake 0.9 --repetition-min-words 1 \
+  --lang l0,l1,l2,l3,l4 --lang-model "$RETORT_SOURCE/tests/golden/data/lid/quantised_out.bin" --lang-min 0 --against "$work/items.jsonl" --against-chars 70
 printf '%s' '{"teacher":[[1,2,3]],"student":[[3,2,1]],"mask":[1],"temperature":1}' >"$work/loss.json"
 torture loss 200 "$work/loss.json" "$RETORT" loss -q fkl
 exit $bad
