@@ -49,5 +49,6 @@ MUST_USE enum status json_put_cstr(struct buf *b, const char *text, struct err *
 /* Shortest decimal that reads back to the same double (nan/inf are errors in JSON: written as null). */
 MUST_USE enum status json_put_num(struct buf *b, double v, struct err *e);
 MUST_USE enum status json_put_int(struct buf *b, int64_t v, struct err *e);
+MUST_USE enum status json_put_ids(struct buf *b, const int32_t *id, size_t n, struct err *e); /* an array of numbers */
 
 #endif

@@ -36,12 +36,8 @@ static enum status need(const struct record *r, const char *key, char type, cons
 }
 
 static enum status put_ids(struct buf *b, const struct tokens *k, struct err *e) {
-  enum status st = STATUS_OK;
-  TRY(buf_puts(b, "\"ids\":[", e));
-  for (size_t i = 0; i < k->n; i++) TRY(buf_printf(b, e, i ? ",%d" : "%d", k->id[i]));
-  st = buf_putc(b, ']', e);
-out:
-  return st;
+  enum status st = buf_puts(b, "\"ids\":", e);
+  return st == STATUS_OK ? json_put_ids(b, k->id, k->n, e) : st;
 }
 
 static enum status encode_row(struct tokenize *x, const struct record *r, struct err *e) {

@@ -55,7 +55,9 @@ static enum status trie_add(struct trie *t, struct span s, int32_t id, struct er
     t->cap = 64, t->n = 1;
     t->node[0] = (struct trie_node){ -1, -1, -1, 0 };
   }
-  t->first[(unsigned char)s.p[0]] = 1;
+  t->only = (unsigned char)s.p[0];
+  t->n_first += !t->first[t->only];
+  t->first[t->only] = 1;
   for (size_t i = 0; i < s.n; i++) {
     int32_t k = t->node[at].child;
     while (k >= 0 && t->node[k].byte != (unsigned char)s.p[i]) k = t->node[k].sib;

@@ -189,6 +189,16 @@ static int32_t trie_match(const struct trie *t, const char *p, size_t left, size
   return id;
 }
 
+/* Next place from i on where an added token may begin. */
+static size_t trie_next(const struct trie *t, struct span s, size_t i) {
+  if (t->n_first == 1) {
+    const char *p = memchr(s.p + i, t->only, s.n - i);
+    return p ? (size_t)(p - s.p) : s.n;
+  }
+  while (i < s.n && !t->first[(unsigned char)s.p[i]]) i++;
+  return i;
+}
+
 static size_t char_before(const char *p, size_t at) {
   do at--;
   while (at > 0 && ((unsigned char)p[at] & 0xc0) == 0x80);
@@ -233,9 +243,9 @@ static int guarded(const struct enc *c, size_t from, size_t to) {
 static enum status split_added(struct enc *c, const struct trie *t, struct span s, enum status (*text)(struct enc *, struct span, size_t)) {
   enum status st = STATUS_OK;
   size_t done = 0; /* text before it is put */
-  for (size_t i = 0; t->n && i < s.n;) {
+  for (size_t i = 0; t->n && (i = trie_next(t, s, i)) < s.n;) {
     size_t n = 0;
-    int32_t id = t->first[(unsigned char)s.p[i]] ? trie_match(t, s.p + i, s.n - i, &n) : -1;
+    int32_t id = trie_match(t, s.p + i, s.n - i, &n);
     if (id < 0) {
       i++;
       continue;

@@ -41,7 +41,8 @@ MUST_USE enum status tokenizer_parse_json(struct span text, const char *what, co
 
 /* Added tokens by their bytes: children of a node are a list by `sib`. */
 struct trie_node { int32_t child, sib, id; unsigned char byte; };
-struct trie { struct trie_node *node; int32_t n, cap; unsigned char first[256]; };
+/* first: bytes that one begins with, n_first of them, `only` when it is one. */
+struct trie { struct trie_node *node; int32_t n, cap, n_first; unsigned char only, first[256]; };
 
 enum { TOKENIZER_CACHES = 16 };
 struct tokenizer {

@@ -29,13 +29,17 @@ size_t utf8_valid_prefix(struct span s) {
   const unsigned char *p = (const unsigned char *)s.p;
   size_t i = 0;
   while (i < s.n) {
-    if (s.n - i >= 8) { /* eight ASCII bytes at once */
-      uint64_t w;
-      memcpy(&w, p + i, 8);
-      if (!(w & 0x8080808080808080u)) {
-        i += 8;
+    if (s.n - i >= 32) { /* 32 ASCII bytes at once */
+      uint64_t w[4];
+      memcpy(w, p + i, 32);
+      if (!((w[0] | w[1] | w[2] | w[3]) & 0x8080808080808080u)) {
+        i += 32;
         continue;
       }
+    }
+    if (p[i] < 0x80) {
+      i++;
+      continue;
     }
     int cut, k = utf8_step(p + i, s.n - i, &cut);
     if (k < 0) return i;
@@ -210,8 +214,11 @@ static int next_stretch(struct span s, size_t from, size_t *start, size_t *end) 
   size_t last = from, i = from;
   int found = 0;
   while (i < s.n) {
-    if (!found && (unsigned char)s.p[i] < 0x80) {
-      last = i++;
+    if (!found && (unsigned char)s.p[i] < 0x80) { /* plain text: to the last ASCII character before the next other one */
+      uint64_t w = 0;
+      while (s.n - i >= 8 && (memcpy(&w, s.p + i, 8), !(w & 0x8080808080808080u))) i += 8;
+      while (i < s.n && (unsigned char)s.p[i] < 0x80) i++;
+      last = i - 1;
       continue;
     }
     int len;

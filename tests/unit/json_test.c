@@ -49,6 +49,32 @@ static void writes_compact_in_order(void **state) {
   json_free(j);
 }
 
+static void writes_integers(void **state) {
+  (void)state;
+  static const struct { int64_t v; const char *text; } c[] = { { 0, "0" }, { -1, "-1" }, { 10, "10" }, { 49151, "49151" },
+    { INT64_MAX, "9223372036854775807" }, { INT64_MIN, "-9223372036854775808" } };
+  struct buf b = { 0 };
+  for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+    buf_clear(&b);
+    assert_int_equal(json_put_int(&b, c[i].v, NULL), STATUS_OK);
+    assert_string_equal(b.p, c[i].text);
+  }
+  buf_clear(&b);
+  assert_int_equal(json_put_ids(&b, NULL, 0, NULL), STATUS_OK);
+  assert_int_equal(json_put_ids(&b, (int32_t[]){ 7, INT32_MIN, INT32_MAX, 0 }, 4, NULL), STATUS_OK);
+  assert_string_equal(b.p, "[][7,-2147483648,2147483647,0]");
+  buf_free(&b);
+  static int32_t many[5000];
+  for (int i = 0; i < 5000; i++) many[i] = i % 2 ? INT32_MIN : i;
+  struct buf want = { 0 }, got = { 0 };
+  for (int i = 0; i < 5000; i++) assert_int_equal(buf_printf(&want, NULL, i ? ",%d" : "[%d", many[i]), STATUS_OK);
+  assert_int_equal(buf_putc(&want, ']', NULL), STATUS_OK);
+  assert_int_equal(json_put_ids(&got, many, 5000, NULL), STATUS_OK);
+  assert_string_equal(got.p, want.p);
+  buf_free(&want);
+  buf_free(&got);
+}
+
 static void takes_what_jansson_refuses(void **state) {
   (void)state;
   struct json *j = parse("[\"a\\ud83d\", \"\\ud83d\\ude00\", \"\\\\ud800\", \"\\udc00\\u0041\"]");
@@ -117,6 +143,7 @@ static void memory_runs_out(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = { cmocka_unit_test(paths_and_types), cmocka_unit_test(writes_compact_in_order),
-    cmocka_unit_test(takes_what_jansson_refuses), cmocka_unit_test(errors_name_the_place), cmocka_unit_test(iterates), cmocka_unit_test(memory_runs_out) };
+    cmocka_unit_test(writes_integers), cmocka_unit_test(takes_what_jansson_refuses), cmocka_unit_test(errors_name_the_place),
+    cmocka_unit_test(iterates), cmocka_unit_test(memory_runs_out) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
