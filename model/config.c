@@ -3,6 +3,7 @@
  * with each family's defaults for absent keys. What this program cannot compute exactly is refused by name. */
 #include <math.h>
 #include "json.h"
+#include "log.h"
 #include "weights_impl.h"
 
 #define CONFIG_BYTES_MAX ((size_t)4 << 20)
@@ -47,10 +48,13 @@ static enum status real(const struct json *obj, const char *key, const char *pat
   return STATUS_OK;
 }
 
-/* One token id, or -1 when absent, null or out of range. */
-static int32_t token(const struct json *j, int32_t vocab) {
+/* One token id, or -1 when absent or null; what is no id of the vocabulary is named and counts as absent. */
+static int32_t token(const struct json *j, const char *key, const char *path, int32_t vocab) {
   int64_t v = json_int(j, -1);
-  return json_type(j) == JSON_INT && v >= 0 && v < vocab ? (int32_t)v : -1;
+  if (json_type(j) == JSON_INT && v >= 0 && v < vocab) return (int32_t)v;
+  if (json_type(j) == JSON_INT && v != -1) log_warn("'%s': %s %lld is ignored, expected 0 to %d", path, key, (long long)v, vocab - 1);
+  else if (json_type(j) != JSON_INT && json_type(j) != JSON_NONE && json_type(j) != JSON_NULL) log_warn("'%s': %s is ignored: it is no token id", path, key);
+  return -1;
 }
 
 static void add_eos(struct model_config *c, int32_t id) {
@@ -65,12 +69,13 @@ static void add_eos(struct model_config *c, int32_t id) {
   if (c->n_eos_extra < (int)COUNT(c->eos_extra)) c->eos_extra[c->n_eos_extra++] = id;
 }
 
-static void add_eos_of(struct model_config *c, const struct json *j) {
+static void add_eos_of(struct model_config *c, const struct json *root, const char *path) {
+  const struct json *j = json_get(root, "eos_token_id");
   if (json_type(j) != JSON_ARRAY) {
-    add_eos(c, token(j, c->vocab));
+    add_eos(c, token(j, "eos_token_id", path, c->vocab));
     return;
   }
-  for (size_t i = 0; i < json_size(j); i++) add_eos(c, token(json_at(j, i), c->vocab));
+  for (size_t i = 0; i < json_size(j); i++) add_eos(c, token(json_at(j, i), "eos_token_id", path, c->vocab));
 }
 
 static enum status read_rope(const struct json *root, const char *path, struct model_config *c, struct err *e) {
@@ -174,11 +179,11 @@ static enum status read_root(const struct json *root, const char *path, struct m
   TRY(real(root, "rms_norm_eps", path, 1e-6, &c->norm_eps, e));
   TRY(read_rope(root, path, c, e));
   TRY(read_window(root, path, f, c, e));
-  c->bos = token(json_get(root, "bos_token_id"), c->vocab);
-  c->pad = token(json_get(root, "pad_token_id"), c->vocab);
-  c->unk = token(json_get(root, "unk_token_id"), c->vocab);
+  c->bos = token(json_get(root, "bos_token_id"), "bos_token_id", path, c->vocab);
+  c->pad = token(json_get(root, "pad_token_id"), "pad_token_id", path, c->vocab);
+  c->unk = token(json_get(root, "unk_token_id"), "unk_token_id", path, c->vocab);
   c->eos = -1;
-  add_eos_of(c, json_get(root, "eos_token_id"));
+  add_eos_of(c, root, path);
   TRY(config_check(c, path, e));
 out:
   return st;
@@ -195,11 +200,11 @@ enum status config_read(const char *folder, struct model_config *c, struct err *
     st = err_nomem(e, 4096);
     goto out;
   }
-  TRY(json_parse_file(path, CONFIG_BYTES_MAX, &root, e));
+  TRY(weights_json(path, CONFIG_BYTES_MAX, &root, e));
   TRY(read_root(root, path, c, e));
   if (file_exists(generation)) { /* chat models list their end-of-turn tokens only here */
-    TRY(json_parse_file(generation, CONFIG_BYTES_MAX, &more, e));
-    add_eos_of(c, json_get(more, "eos_token_id"));
+    TRY(weights_json(generation, CONFIG_BYTES_MAX, &more, e));
+    add_eos_of(c, more, generation);
   }
 out:
   json_free(root);

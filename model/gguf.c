@@ -174,7 +174,7 @@ static enum status read_directory(struct weights *w, struct cur *c, uint64_t n, 
     }
     t->data = c->start + at + offset[i];
   }
-  TRY(tensors_apart(w, 0, c->path, e));
+  TRY(tensors_apart(w, 0, align, c->path, e));
 out:
   mem_free(offset);
   return st;

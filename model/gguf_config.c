@@ -2,6 +2,7 @@
  * The model's configuration from GGUF metadata, and the marks on Q and K rows that llama-style files store interleaved.
  * What this program cannot compute exactly is refused here by name instead of giving wrong numbers later. */
 #include <math.h>
+#include "log.h"
 #include "span.h"
 #include "weights_impl.h"
 
@@ -117,7 +118,10 @@ static enum status rope(struct weights *w, struct err *e) {
 
 static int32_t token(const struct weights *w, const char *key, int32_t vocab) {
   int64_t v;
-  return gguf_int(w, key, &v) && v >= 0 && v < vocab ? (int32_t)v : -1;
+  if (!gguf_int(w, key, &v)) return -1;
+  if (v >= 0 && v < vocab) return (int32_t)v;
+  if (v != -1 && v != UINT32_MAX) log_warn("'%s': metadata '%s' is %lld and ignored, expected 0 to %d", w->path, key, (long long)v, vocab - 1);
+  return -1;
 }
 
 static void ids(struct weights *w) {

@@ -6,6 +6,7 @@
 #include "weights_impl.h"
 
 #define HEADER_MAX 100000000u /* the reference implementation's cap */
+#define NAME_BYTES_MAX 255    /* of a file */
 
 static const struct { const char *name; enum dtype type; } st_types[] = {
   { "F32", DT_F32 }, { "F16", DT_F16 }, { "BF16", DT_BF16 }, { "F64", DT_F64 }, { "I32", DT_I32 }, { "I64", DT_I64 }, { "U8", DT_U8 },
@@ -123,7 +124,7 @@ enum status safetensors_read(struct weights *w, const char *path, struct err *e)
     TRY(read_entry(w, &f, name, r.field[i].value, e));
     covered += w->t[w->n - 1].bytes;
   }
-  TRY(tensors_apart(w, first, path, e));
+  TRY(tensors_apart(w, first, UINT64_MAX, path, e));
   if (covered != f.data_bytes) {
     return err_set(e, STATUS_DATA, "'%s': %llu data bytes, of which its tensors use %llu; the header or the file is damaged", path,
                    (unsigned long long)f.data_bytes, (unsigned long long)covered);
@@ -135,7 +136,7 @@ out:
 static enum status read_index(struct weights *w, const char *folder, const char *index, struct err *e) {
   enum status st = STATUS_OK;
   struct json *root = NULL;
-  TRY(json_parse_file(index, (size_t)256 << 20, &root, e));
+  TRY(weights_json(index, (size_t)256 << 20, &root, e));
   const struct json *map = json_get(root, "weight_map");
   if (json_type(map) != JSON_OBJECT || json_size(map) == 0) {
     st = err_set(e, STATUS_DATA, "'%s' has no weight_map", index);
@@ -150,6 +151,11 @@ static enum status read_index(struct weights *w, const char *folder, const char 
     if (file == NULL || file[0] == '\0' || file[0] == '.' || strchr(file, '/') != NULL) {
       st = err_set(e, STATUS_DATA, "'%s': tensor '%.*s' points to '%.80s', not to a file of the same folder", index,
                    (int)(key.n < 200 ? key.n : 200), key.p, file ? file : "");
+      goto out;
+    }
+    if (strlen(file) > NAME_BYTES_MAX) {
+      st = err_set(e, STATUS_DATA, "'%s': tensor '%.*s' points to a name of %zu bytes, '%.100s...', expected at most %d", index,
+                   (int)(key.n < 200 ? key.n : 200), key.p, strlen(file), file, NAME_BYTES_MAX);
       goto out;
     }
     if (strcmp(file, last) == 0) continue;

@@ -64,6 +64,7 @@ static enum status count_ids(const struct json *vocab, const struct json *added,
       return err_set(e, STATUS_DATA, "'%s': added_tokens[%zu]: expected an \"id\" of 0 to %lld and a \"content\"", what, i, (long long)limit - 1);
     if (id > max) max = id;
   }
+  if (json_size(vocab) == 0) return err_set(e, STATUS_DATA, "'%s': \"model\".\"vocab\" is empty, expected tokens with their ids", what);
   *n = (int32_t)(max + 1);
   return STATUS_OK;
 }
@@ -240,7 +241,9 @@ enum status tokenizer_read_json(const char *path, struct tokenizer **t, struct e
     st = err_nomem(e, strlen(path));
     goto out;
   }
-  TRY(json_parse_file(path, TOKENIZER_FILE_MAX, &root, e));
+  st = json_parse_file(path, TOKENIZER_FILE_MAX, &root, e);
+  if (st == STATUS_LIMIT) st = err_set(e, STATUS_DATA, "'%.300s' is larger than %zu bytes, which no tokenizer is", path, TOKENIZER_FILE_MAX);
+  if (st != STATUS_OK) goto out;
   TRY(read_beside(a, folder, "tokenizer_config.json", &config, e));
   TRY(read_beside(a, folder, "config.json", &model, e));
   if (file_exists(jinja)) TRY(file_read(jinja, 1 << 24, &tmpl, e));

@@ -2,7 +2,9 @@
  * Opening a model's weights whatever the container, finding tensors by name, reading rows as float32.
  * The containers themselves are in safetensors.c and gguf.c. */
 #include "weights.h"
+#include <sys/stat.h>
 #include "hash.h"
+#include "log.h"
 #include "weights_impl.h"
 
 /* ---- index of names ---- */
@@ -39,7 +41,24 @@ enum status weights_reserve(struct weights *w, size_t more, struct err *e) {
   return STATUS_OK;
 }
 
+/* Asked before opening: a FIFO without a writer would hold the caller for ever, a device might never end. */
+static enum status regular(const char *path, struct err *e) {
+  struct stat s;
+  if (stat(path, &s) != 0 || S_ISREG(s.st_mode)) return STATUS_OK; /* what is not there is told by whoever opens it */
+  const char *found = S_ISFIFO(s.st_mode) ? "a FIFO" : S_ISDIR(s.st_mode) ? "a folder" : S_ISSOCK(s.st_mode) ? "a socket" : "a device";
+  return err_set(e, STATUS_DATA, "'%.300s' is %s, expected a file", path, found);
+}
+
+enum status weights_json(const char *path, size_t max_bytes, struct json **root, struct err *e) {
+  *root = NULL;
+  enum status st = regular(path, e);
+  if (st == STATUS_OK) st = json_parse_file(path, max_bytes, root, e);
+  return st == STATUS_LIMIT ? err_set(e, STATUS_DATA, "'%.300s' is larger than %zu bytes, which no file of a model is", path, max_bytes) : st;
+}
+
 enum status weights_map(struct weights *w, const char *path, struct file_map **m, struct err *e) {
+  enum status st = regular(path, e);
+  if (st != STATUS_OK) return st;
   size_t n = w->n_map + 1;
   struct file_map *maps = mem_realloc(w->map, n * sizeof *maps);
   if (maps != NULL) w->map = maps;
@@ -47,7 +66,7 @@ enum status weights_map(struct weights *w, const char *path, struct file_map **m
   if (paths != NULL) w->map_path = paths;
   char *copy = arena_strndup(w->a, path, strlen(path));
   if (maps == NULL || paths == NULL || copy == NULL) return err_nomem(e, n * sizeof *maps);
-  enum status st = file_map_open(path, &w->map[w->n_map], e);
+  st = file_map_open(path, &w->map[w->n_map], e);
   if (st != STATUS_OK) return st;
   w->map_path[w->n_map] = copy;
   *m = &w->map[w->n_map++];
@@ -96,7 +115,7 @@ static int by_place(const void *a, const void *b) {
   return p != q ? (p < q ? -1 : 1) : (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-enum status tensors_apart(const struct weights *w, size_t from, const char *path, struct err *e) {
+enum status tensors_apart(const struct weights *w, size_t from, uint64_t padding, const char *path, struct err *e) {
   size_t n = w->n - from;
   const struct tensor **order = mem_alloc((n + 1) * sizeof *order);
   if (order == NULL) return err_nomem(e, (n + 1) * sizeof *order);
@@ -107,6 +126,11 @@ enum status tensors_apart(const struct weights *w, size_t from, const char *path
     const unsigned char *end = (const unsigned char *)order[i - 1]->data + order[i - 1]->bytes;
     if ((const unsigned char *)order[i]->data < end) {
       st = err_set(e, STATUS_DATA, "'%s': tensors '%.200s' and '%.200s' overlap", path, order[i - 1]->name, order[i]->name);
+    } else if ((uint64_t)((const unsigned char *)order[i]->data - end) >= padding) {
+      const struct tensor *t = order[i - 1];
+      st = err_set(e, STATUS_DATA, "'%s': tensor '%.200s' needs %llu bytes as %s, but %llu stand before '%.200s': its type or shape is not what was stored",
+                   path, t->name, (unsigned long long)t->bytes, dtype_name(t->type),
+                   (unsigned long long)((const unsigned char *)order[i]->data - (const unsigned char *)t->data), order[i]->name);
     }
   }
   mem_free(order);
@@ -156,6 +180,25 @@ static enum status open_safetensors(struct weights *w, const char *path, struct 
   return st;
 }
 
+/* A configuration of fewer layers than are stored would be another model, whose numbers look fine. What belongs to no layer of this
+ * program's architectures (heads that predict further tokens, say) is only named. */
+static enum status no_layer_left(const struct weights *w, struct err *e) {
+  size_t other = 0, first = 0;
+  for (size_t i = 0; i < w->n; i++) {
+    int layer, at = 0;
+    if (sscanf(w->t[i].name, "model.layers.%9d.%n", &layer, &at) != 1 || at == 0 || layer < w->config.n_layer) continue;
+    if (strcmp(w->t[i].name + at, "self_attn.q_proj.weight") == 0) {
+      return err_set(e, STATUS_DATA, "'%s': the weights hold layer %d ('%.200s'), the configuration says %d layers: one of them belongs to another model",
+                     w->path, layer, w->t[i].name, w->config.n_layer);
+    }
+    if (other++ == 0) first = i;
+  }
+  if (other > 0) {
+    log_warn("'%s': %zu tensors behind the last of %d layers are not used, '%.200s' first", w->path, other, w->config.n_layer, w->t[first].name);
+  }
+  return STATUS_OK;
+}
+
 enum status weights_open(const char *path, struct weights **out, struct err *e) {
   *out = NULL;
   enum status st = STATUS_OK;
@@ -184,6 +227,7 @@ enum status weights_open(const char *path, struct weights **out, struct err *e) 
     TRY(gguf_config(w, e));
     w->has_config = 1;
   }
+  if (w->has_config) TRY(no_layer_left(w, e));
 out:
   if (st != STATUS_OK) weights_close(w);
   else *out = w;
@@ -223,6 +267,10 @@ enum status weights_need(const struct weights *w, const char *name, int64_t d0, 
   const struct tensor *t = weights_find(w, name);
   *out = t;
   if (t == NULL) return err_set(e, STATUS_DATA, "'%s': tensor '%s' is missing", w->path, name);
+  if (t->type == DT_I32 || t->type == DT_I64 || t->type == DT_U8 || t->type == DT_F64) {
+    return err_set(e, STATUS_DATA, "'%s': tensor '%s' has type %s, expected weights as F32, F16 or BF16 (or of a quantised type of GGUF)", w->path, name,
+                   dtype_name(t->type));
+  }
   int want = d1 > 0 ? 2 : 1;
   if (t->n_dim == want && t->dim[0] == d0 && (want == 1 || t->dim[1] == d1)) return STATUS_OK;
   char have[128] = "scalar";

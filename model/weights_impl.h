@@ -53,8 +53,10 @@ MUST_USE enum status weights_reserve(struct weights *w, size_t more, struct err 
 MUST_USE enum status weights_finish(struct weights *w, struct err *e);
 /* Values of t and its bytes from type and dims, every product checked; 0 = does not fit or is no whole block. */
 int tensor_size(const struct tensor *t, uint64_t *values, uint64_t *bytes);
-/* No two of the tensors [from, n) share a byte of the file. */
-MUST_USE enum status tensors_apart(const struct weights *w, size_t from, const char *path, struct err *e);
+/* No two of the tensors [from, n) share a byte of the file, and fewer than `padding` bytes lie between two neighbours. */
+MUST_USE enum status tensors_apart(const struct weights *w, size_t from, uint64_t padding, const char *path, struct err *e);
+/* A JSON file that belongs to a model: refused (STATUS_DATA) when it is no regular file or larger than such a file can be. */
+MUST_USE enum status weights_json(const char *path, size_t max_bytes, struct json **root, struct err *e);
 
 MUST_USE enum status safetensors_read(struct weights *w, const char *path, struct err *e);
 MUST_USE enum status safetensors_read_folder(struct weights *w, const char *folder, struct err *e);

@@ -74,4 +74,46 @@ refuse "the KL of data, document 0, is not finite: 'nan': $why" eval sound --dat
 refuse "the loss of text is not finite" eval nan --text rows.jsonl
 refuse "the logits of token 0 of an answer are not finite: 'nan': $why" generate nan --raw --prompt word
 "$RETORT" eval sound --data held >out 2>err || no "eval of the sound model: $(cat err)"
+
+# a configuration of another model than the weights, weights that are no weights
+damage fewer config:num_hidden_layers=2
+refuse "'fewer': the weights hold layer 2 ('model.layers.2.self_attn.q_proj.weight'), the configuration says 2 layers" score fewer
+damage ints $gate:I32
+refuse "tensor '$gate' has type I32, expected weights as F32, F16 or BF16" score ints
+refuse "tensor '$gate' has type I32" export ints -o p --type f32 "${terms[@]}"
+damage ids config:eos_token_id=5000 'config:bos_token_id="x"'
+"$RETORT" score ids <rows.jsonl >out 2>err || no "ids outside the vocabulary: $(cat err)"
+grep -q "'ids/config.json': eos_token_id 5000 is ignored, expected 0 to 319" err && grep -q 'bos_token_id is ignored' err || no "ids are ignored without a word: $(cat err)"
+"$RETORT" export sound -o sound.gguf --type f32 "${terms[@]}" 2>err || no "export: $(cat err)"
+python3 - <<'PY' || no "a GGUF with changes"
+import struct
+d = bytearray(open('sound.gguf', 'rb').read())
+at = d.find(b'blk.0.ffn_gate.weight') + len('blk.0.ffn_gate.weight')
+code = at + 4 + 8 * struct.unpack_from('<I', d, at)[0]
+assert struct.unpack_from('<I', d, code)[0] == 0
+struct.pack_into('<I', d, code, 1)  # F32 called F16
+open('half.gguf', 'wb').write(d)
+struct.pack_into('<I', d, code, 0)
+key = b'llama.block_count'
+struct.pack_into('<I', d, d.find(key) + len(key) + 4, 2)
+open('fewer.gguf', 'wb').write(d)
+PY
+refuse "tensor '$gate' needs 9216 bytes as F16, but 18432 stand before" score half.gguf
+refuse "'fewer.gguf': the weights hold layer 2" score fewer.gguf
+
+# what is no file, or not of a size or name that a model's files have: refused at once, nothing waits for a writer
+mkfifo fifo
+refuse "'fifo' is a FIFO, expected a file" inspect fifo
+refuse "'/dev/null' is a device, expected a file" inspect /dev/null
+mkdir index && cp sound/config.json index
+mkfifo index/f
+echo '{"weight_map":{"a":"f"}}' >index/model.safetensors.index.json
+refuse "'index/f' is a FIFO, expected a file" inspect index
+printf '{"weight_map":{"a":"%s"}}' "$(head -c 100000 /dev/zero | tr '\0' n)" >index/model.safetensors.index.json
+refuse "points to a name of 100000 bytes, 'nnn" inspect index
+[ "$(wc -c <err)" -lt 600 ] || no "the name is not shortened: $(wc -c <err) bytes"
+truncate -s 5M index/config.json
+refuse "'index/config.json' is larger than 4194304 bytes" inspect index
+python3 -c "import json; t = json.load(open('sound/tokenizer.json')); t['model']['vocab'] = {}; json.dump(t, open('empty.json', 'w'))"
+refuse '"vocab" is empty' tokenize empty.json
 exit $bad

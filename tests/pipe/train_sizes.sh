@@ -18,4 +18,8 @@ losses b --micro-tokens 2G >b.loss
 [ -s a.loss ] || no "no losses"
 paste a.loss b.loss | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-5) exit 1 }' || no "the size of a forward pass changes the losses: $(paste a.loss b.loss)"
 "$RETORT" train --student "$model" --shards sh --loss ce --tokens-per-step 2G --micro-tokens 2G -q -o c 2>err || no "train with 2G tokens a step: $(cat err)"
+for beta in beta1 beta2; do # at 1 the moments would stay what they were: no step
+  "$RETORT" train --student "$model" --shards sh --loss ce -q -o d --$beta 1 2>err
+  [ $? = 2 ] && grep -q -- "--$beta.: 1 was given" err || no "--$beta 1: $(cat err)"
+done
 exit $bad
