@@ -330,12 +330,13 @@ out:
 static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *got, struct err *e)
 {
   enum status st = STATUS_OK;
-  struct ask *k = NULL;
+  struct ask *k = NULL, *loose = NULL; /* loose: not in the window yet */
   struct err own = { 0 };
   uint32_t first = 0;
   int found = 0, unfit = 0, refused = 0, control = 0;
   *out = NULL;
   TRY(new_ask(t, &k, e));
+  loose = k;
   st = t->next(t->ctx, wait, &k->q, got, e);
   if (st == STATUS_OK && *got == 1) {
     if (k->q.form.kind == FORM_FREE && k->q.kind == QUESTION_ANSWER) {
@@ -358,6 +359,7 @@ static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *
   k->state = ASK_NEW;
   t->pulled++;
   t->ring[(t->ring_head + t->ring_n++) % t->ring_cap] = k;
+  loose = NULL;
   t->window_bytes += ask_bytes(k);
   if (unfit) {
     if (!refused) {
@@ -376,6 +378,7 @@ static enum status pull_one(struct teacher *t, int wait, struct ask **out, int *
   }
   *out = found ? NULL : k;
 out:
+  ask_free(loose);
   return st;
 }
 

@@ -78,10 +78,14 @@ echo "faults at 30 %: $(wc -l <out) answered + $dropped filtered of 200 in $(($(
 # the server dies in the middle and comes back
 again_mock --latency 30
 ( run --book d <q.jsonl >out 2>err ) & p=$!
-sleep 0.4; kill -9 $mock; wait $mock 2>/dev/null; mock=0
+for _ in $(seq 600); do [ "$(stat answered)" -lt 50 ] || break; sleep 0.05; done # in the middle: a server that never answered is given up after 5 s
+had=$(stat answered); [ "$had" -ge 50 ] && [ "$had" -lt "$rows" ] || no "dead server: killed after $had answers"
+kill -9 $mock; wait $mock 2>/dev/null; mock=0
 sleep "$dead"
 python3 "$RETORT_SOURCE/tests/net/mock_teacher.py" "$port" --latency 5 >mock.out 2>&1 & mock=$!
 wait $p || no "dead server: $(tail -1 err)"
 echo "server dead for $dead s: $(wc -l <out) of $rows rows"
 cmp out expect || no "dead server: the output differs"
+most=$((rows - had + 3 * width)) # the new server sees what the old one had not answered, what was on its way twice
+[ "$(stat requests)" -le $most ] && [ "$(stat paid_twice)" = 0 ] || no "dead server: $(stat requests) requests after it, at most $most were open; $(stat paid_twice) paid twice"
 exit $bad
