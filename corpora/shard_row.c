@@ -55,6 +55,7 @@ static enum status from_messages(const struct row_rules *rules, struct document 
   TRY(template_tokens_guarded(rules->chat, rules->tokenizer, m, tools, 0, d->a, &t, &d->mask, e));
   d->ids = t.id;
   d->n = t.n;
+  if (rules->all_tokens) memset(d->mask, 1, d->n);
 out:
   json_free(m);
   json_free(tools);

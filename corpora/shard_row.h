@@ -31,6 +31,7 @@ struct row_rules {
   const struct tokenizer *tokenizer;
   const struct chat_template *chat; /* NULL when the tokenizer has none: rows with messages are an error then */
   int32_t vocab;
+  int all_tokens;                   /* messages: everything is in the loss, not only what the assistant wrote */
   int weights;                      /* read the field weight */
   int about;                        /* keep what else the row says */
   const char *split;                /* NULL = all */

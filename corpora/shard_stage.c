@@ -18,7 +18,7 @@
 #define MAX_TALLY 256
 
 struct shard_options {
-  const char *output, *tokenizer, *teacher, *teacher_terms, *targets, *chat_template, *split, *too_long;
+  const char *output, *tokenizer, *teacher, *teacher_terms, *targets, *chat_template, *split, *too_long, *loss_on;
   int64_t context, level;
   uint64_t frame_bytes, file_bytes;
   int pack, weights, about;
@@ -34,6 +34,7 @@ static const struct opt_row rows[] = {
   ROW(context, "context", 0, OPT_INT, "1024", "8..1048576", "N", "tokens of a sample"),
   ROW(chat_template, "chat-template", 0, OPT_STR, NULL, NULL, "NAME", "chat template when the tokenizer's own is not recognised"),
   ROW(split, "split", 0, OPT_STR, NULL, NULL, "NAME", "keep only rows whose field split is NAME"),
+  ROW(loss_on, "loss-on", 0, OPT_ENUM, "assistant", "assistant|all", NULL, "which tokens of messages are learnt and get targets: the assistant's, or all (questions and passages too)"),
   ROW(too_long, "too-long", 0, OPT_ENUM, "cut", "cut|drop|split", "WHAT", "rows longer than the context: keep the first tokens, drop, or go on in further documents"),
   ROW(pack, "pack", 0, OPT_FLAG, "1", NULL, NULL, "several documents to a sample (on; --no-pack)"),
   ROW(weights, "weights", 0, OPT_FLAG, NULL, NULL, NULL, "store the field weight of each row for the loss"),
@@ -354,7 +355,8 @@ static enum status prepare(struct sharding *q, struct shard_info *info, struct e
   TRY(tokenizer_open(tokenizer, &q->tokenizer, e));
   tokenizer_hash(q->tokenizer, sha);
   hash_hex(sha, 32, info->tokenizer_hash);
-  q->rules = (struct row_rules){ q->tokenizer, NULL, tokenizer_vocab(q->tokenizer), o->weights, o->about, o->split };
+  q->rules = (struct row_rules){ .tokenizer = q->tokenizer, .vocab = tokenizer_vocab(q->tokenizer), .all_tokens = strcmp(o->loss_on, "all") == 0,
+                                .weights = o->weights, .about = o->about, .split = o->split };
   if (o->chat_template || tokenizer_template(q->tokenizer)) TRY(template_find(o->chat_template, q->tokenizer, &q->rules.chat, e));
   if (q->rules.chat) snprintf(info->template_name, sizeof info->template_name, "%s", template_name(q->rules.chat));
   info->vocab = q->rules.vocab;
