@@ -188,6 +188,7 @@ out:
     struct err second;
     (void)!ctx_flush(c, &second);
   }
+  if (st == STATUS_DATA && rows && ledger_count_in(c->ledger) > 0) log_summary(c); /* what happened to the rows so far says why */
   if (st != STATUS_OK && c->ledger) ledger_abort(c->ledger, c->out_broken ? "broken pipe" : status_name(st));
   if (c->book) {
     struct err second;

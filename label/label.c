@@ -136,7 +136,7 @@ static enum status label_run(struct ctx *c, const void *options, const struct op
   if (st == STATUS_OK && !l.o->t.dry_run) {
     uint64_t in = ledger_count_in(ctx_ledger(c));
     if (in > 0 && ledger_count_kept(ctx_ledger(c)) == 0) {
-      st = err_set(e, STATUS_DATA, "none of %llu rows was answered (the reasons stand in the counts below); rows to answer have `messages` that end with the "
+      st = err_set(e, STATUS_DATA, "none of %llu rows was answered (reasons above); rows to answer have `messages` that end with the "
                    "user's turn, such as 'retort augment' writes", (unsigned long long)in);
     }
   }
