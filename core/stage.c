@@ -161,8 +161,8 @@ enum status ctx_judge_failed(struct ctx *c, struct err *e) {
   if (c->bad_rows > BAD_ROWS_NAMED && !c->common.verbose && !c->judged++)
     log_warn("%llu more bad rows were counted and not named (-v names all)", (unsigned long long)(c->bad_rows - BAD_ROWS_NAMED));
   if (failed == 0 || !c->common.strict) {
-    if (in == 0 || (c->bad_rows < in && failed < in)) return STATUS_OK;
-    return err_set(e, STATUS_DATA, c->bad_rows == in ? "none of %llu rows could be read (reasons above)" : "all of %llu failed (reasons above)", (unsigned long long)in);
+    if (c->bad_rows == 0 || c->bad_rows < in) return STATUS_OK;
+    return err_set(e, STATUS_DATA, "none of %llu rows could be read (reasons above)", (unsigned long long)in);
   }
   return err_set(e, STATUS_DATA, "%llu of %llu rows failed (--strict)", (unsigned long long)failed, (unsigned long long)(in ? in : failed));
 }

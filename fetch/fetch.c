@@ -550,7 +550,11 @@ static enum status fetch_run(struct ctx *c, const void *options, const struct op
   TRY(fetch_setup(&f, &tok, e));
   TRY(source_walk(&src, args, &doc, &sink, e));
   charset_report();
-  if (ledger_count_in(ctx_ledger(c)) == 0) {
+  uint64_t in = ledger_count_in(ctx_ledger(c));
+  if (in > 0 && ledger_count_failed(ctx_ledger(c)) == in) {
+    st = err_set(e, STATUS_DATA, "none of %llu documents could be read (reasons above)", (unsigned long long)in);
+  }
+  if (in == 0) {
     log_warn("no document found: what is named holds no file that --include, --exclude and --hidden let through");
   }
   if (f.short_passages > 0) {
