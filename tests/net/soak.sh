@@ -6,7 +6,7 @@
 set -uo pipefail
 . "$RETORT_SOURCE/tests/net/lib.bash"
 kills=${SOAK_KILLS:-8} dead=${SOAK_DEAD:-5} width=16
-rows=$((kills * 150)) # so many that the last kill still finds work
+rows=$((kills * 300)) # so many that the last kill still finds work
 python3 -c "
 import json
 for i in range($rows): print(json.dumps({'id': f'r{i}', 'messages': [{'role': 'user', 'content': f'question {i} of the soak'}]}))" >q.jsonl
