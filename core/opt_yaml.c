@@ -15,7 +15,7 @@ struct source {
 };
 
 static const char *scalar(struct source *s, yaml_node_t *n) {
-  return n && n->type == YAML_SCALAR_NODE ? arena_strndup(s->arena, (const char *)n->data.scalar.value, n->data.scalar.length) : NULL;
+  return n && n->type == YAML_SCALAR_NODE && memchr(n->data.scalar.value, 0, n->data.scalar.length) == NULL ? arena_strndup(s->arena, (const char *)n->data.scalar.value, n->data.scalar.length) : NULL;
 }
 
 static enum status set_one(struct source *s, const char *key, yaml_node_t *value, struct err *e) {
@@ -45,11 +45,19 @@ static enum status set_one(struct source *s, const char *key, yaml_node_t *value
   return st;
 }
 
+static int same_key(struct source *s, const yaml_node_pair_t *p, const char *key) {
+  const yaml_node_t *n = yaml_document_get_node(s->doc, p->key);
+  return n && n->type == YAML_SCALAR_NODE && strcmp((const char *)n->data.scalar.value, key) == 0;
+}
+
 static enum status set_mapping(struct source *s, yaml_node_t *map, int top, struct err *e) {
   for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
     yaml_node_t *value = yaml_document_get_node(s->doc, p->value);
     const char *key = scalar(s, yaml_document_get_node(s->doc, p->key));
-    if (key == NULL) return err_set(e, STATUS_USAGE, "'%s': a key is not a scalar", s->path);
+    if (key == NULL) return err_set(e, STATUS_USAGE, "'%s': a key is not a scalar, or holds a NUL character", s->path);
+    for (yaml_node_pair_t *before = map->data.mapping.pairs.start; before < p; before++)
+      if (same_key(s, before, key))
+        return err_set(e, STATUS_USAGE, "'%s' line %zu: '%s' stands there a second time", s->path, value ? value->start_mark.line + 1 : 0, key);
     enum status st = STATUS_OK;
     if (top && value && value->type == YAML_MAPPING_NODE && stage_find(key) != NULL) {
       if (strcmp(key, s->stage) == 0) st = set_mapping(s, value, 0, e);
@@ -84,6 +92,16 @@ enum status opt_yaml(const char *path, const char *stage, const struct opt_row *
   if (root == NULL) goto out; /* an empty file sets nothing */
   if (root->type != YAML_MAPPING_NODE) {
     st = err_set(e, STATUS_USAGE, "'%s': a mapping of option names to values is expected", path);
+    goto out;
+  }
+  yaml_document_t next; /* the stream ends with an empty one */
+  int more = yaml_parser_load(&parser, &next);
+  if (more) {
+    more = yaml_document_get_root_node(&next) != NULL;
+    yaml_document_delete(&next);
+  }
+  if (more || parser.error != YAML_NO_ERROR) {
+    st = err_set(e, STATUS_USAGE, "'%s' line %zu: one YAML document is expected", path, parser.mark.line + 1);
     goto out;
   }
   struct source s = { path, stage, { rows, common }, { target, common_target }, a, &doc };

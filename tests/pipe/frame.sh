@@ -36,6 +36,12 @@ expect 2 "not a stage" "$RETORT" zzzzz
 expect 2 "did you mean '--threads'" "$RETORT" fetch --thread 2 .
 expect 2 "is expected" "$RETORT" fetch --threads 9999 .
 expect 3 "cannot be opened" "$RETORT" fetch -C nowhere.yaml .
+printf 'threads: 1\nthreads: 2\n' >twice.yaml
+expect 2 "line 2: 'threads' stands there a second time" "$RETORT" fetch -C twice.yaml .
+printf 'threads: 1\n---\nthreads: 2\n' >two.yaml
+expect 2 "one YAML document is expected" "$RETORT" fetch -C two.yaml .
+printf '"threads\\0x": 1\n' >nul.yaml
+expect 2 "holds a NUL" "$RETORT" fetch -C nul.yaml .
 printf 'threads: 1\nfetch:\n  licence: MIT\ntokenize:\n  nonsense: 1\n' >c.yaml
 printf 'hello world, this is a text\n' >'a file.txt'
 "$RETORT" fetch -C c.yaml 'a file.txt' 2>/dev/null | grep >/dev/null '"licence":"MIT"' || no "options from YAML"
