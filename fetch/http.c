@@ -323,7 +323,7 @@ static void finish(CURL *easy, CURLcode rc)
   s->call = NULL;
   s->next_free = h->free;
   h->free = s;
-  h->in_flight--;
+  c->beside = --h->in_flight;
   h->loop->in_flight--;
   h->loop->undelivered++;
   c->next = NULL;

@@ -32,6 +32,7 @@ struct http_call {
   int retry_after_exact;     /* given in milliseconds */
   int too_long;              /* headers or body above the cap */
   int unreachable;           /* name not found, refused, no route: nothing was sent */
+  int beside;                /* others of its owner that were in flight when it ended; calls that end together count down */
   char error[200];           /* "" when the transfer was whole */
   void (*saw_header)(struct http_call *c, struct span name, struct span value); /* may be NULL */
   /* used by the loop: */

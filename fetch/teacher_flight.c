@@ -244,7 +244,7 @@ static enum status answered(struct engine *s, struct flight *f, struct err *e)
     err_set(e, st, "%s", own.msg);
     goto out;
   }
-  limits_answered(&s->limits, now, f->sent, http_in_flight(s->http));
+  limits_answered(&s->limits, now, f->sent, c->beside);
   count_tokens(s, f);
   TRY(put_meta(s, f, &meta, e));
   TRY(settle(s, f, 0, e));
