@@ -3,7 +3,7 @@
 #   make            build/gcc/retort (make install copies it)
 #   make demo       documents -> distilled student, with a table at the end (TOKENS=2M for a larger budget)
 #   make check      set-up, then every test (make lint: the rules of the tree alone)
-#   make demo-seeds distilled against supervised over three seeds, 25 minutes (docs/results.md)
+#   make demo-seeds distilled against supervised over three seeds, a long run (docs/results.md)
 #   make interop    beside transformers, llama.cpp and others from PyPI
 #   make big        models and corpora of gigabytes; make soak: kills and dead servers; make bench: speed beside peers
 #   make mutants    do the CUDA row tests notice mistakes; make fuzz: libFuzzer targets

@@ -116,7 +116,7 @@ static enum status copy_file(const char *from, const char *to, struct err *e) {
   struct file_atomic f = { 0 };
   TRY(file_map_open(from, &m, e));
   TRY(file_atomic_open(&f, to, e));
-  f.fresh = 0; /* of two merges at once the later one is the longer */
+  f.fresh = 0; /* a copy of another merge at the same time: should it be the longer one, the next merge brings the rest */
   if (m.bytes && fwrite(m.p, 1, m.bytes, f.fp) != m.bytes) TRY(err_sys(e, STATUS_IO, "'%s' cannot be written", to));
   TRY(file_atomic_commit(&f, e));
 out:

@@ -128,7 +128,7 @@ enum status file_atomic_open(struct file_atomic *f, const char *path, struct err
   if (f->path == NULL) return err_nomem(e, strlen(path));
   file_part_drop_dead(f->path);
   f->tmp = file_part_name(f->path);
-  if (f->path == NULL || f->tmp == NULL) {
+  if (f->tmp == NULL) {
     file_atomic_abort(f);
     return err_nomem(e, strlen(path));
   }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Several teachers are asked at the same time: by the time against one teacher alone (a ratio, on the same slow mock), by the most
-# requests the mock ever had open, with cascades that go on while their first teacher still answers, and with a model of this
-# machine beside servers. --dry-run quotes every member.
+# Several teachers are asked at the same time: by the most requests the mock ever had open, with cascades that go on while their
+# first teacher still answers, and with a model of this machine beside a server, whose rows come out between each other's. (No
+# time is judged: tests/bench measures.) --dry-run quotes every member.
 . "$RETORT_SOURCE/tests/net/mock.bash"
 start_mock mock_teacher.py --latency 60
 T() { echo "http://127.0.0.1:$port/v1#$1"; }
@@ -10,18 +10,9 @@ L() { "$RETORT" label --teacher-terms mit --concurrency 8 "$@"; }
 python3 -c '
 import json
 for i in range(240): print(json.dumps({"id": f"r{i}", "meta": {"t": f"m{i % 3}"}, "messages": [{"role": "user", "content": f"question {i}"}]}))' >q.jsonl
-now() { date +%s%N; }
-took() { local a; a=$(now); "$@" >out 2>err || no "$*: $(tail -3 err)"; echo $((($(now) - a) / 1000000)); }
 
 # one member works at most 8 requests at once: more than 16 in the air are three members at work together
-ok=0
-for try in 1 2 3; do
-  one=$(took L -t "$(T m0)" --book "one$try" <q.jsonl)
-  all=$(took L -t "$(T m1)" -t "$(T m2)" -t "$(T m3)" --mix all --book "all$try" <q.jsonl)
-  echo "240 questions: one teacher $one ms, three together $all ms"
-  [ $((all * 10)) -le $((one * 20)) ] && ok=1 && break # one after the other is 3 times as long
-done
-[ $ok = 1 ] || no "three teachers together took $all ms, one alone $one ms"
+L -t "$(T m1)" -t "$(T m2)" -t "$(T m3)" --mix all --book all <q.jsonl >out 2>err || no "all: $(tail -3 err)"
 [ "$(wc -l <out)" = 720 ] || no "$(wc -l <out) rows of 3 x 240"
 peak=$(mock_stat max_in_flight); [ "$peak" -gt 16 ] && [ "$peak" -le 24 ] || no "at most $peak requests were open, expected 17 to 24"
 
@@ -43,30 +34,25 @@ head -4 q.jsonl >q4.jsonl
 L --unordered -t "m0=http://127.0.0.1:$slow/v1#s" -t "x=http://127.0.0.1:$fast/v1#f" -t "http://127.0.0.1:$fast/v1#g" --mix route:meta.t --book un <q4.jsonl 2>err | head -2 | grep -c '"name":"g"' >n
 [ "$(cat n)" = 2 ] || no "--unordered: $(cat n) of the first two rows are the fast teacher's: $(cat err)"
 
-# a local model beside a server: both answer every row, and the server's answers come in while the model works
+# a local model beside a server: rows of each come out while the other still works, and what they say is what they say alone
 M=${RETORT_CACHE:-}/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 if [ -f "$M" ]; then
-  stop_mock; start_mock mock_teacher.py --latency 100 --log server.log
-  head -40 q.jsonl >q40.jsonl
-  total=$(took L -t "$M" -t "$(T m1)" --max-tokens 24 --mix all --concurrency 4 --book local <q40.jsonl)
-  python3 - "$total" <<'P' || bad=1
-import sys
-at = [float(l.split()[0]) for l in open('server.log')] # 40 answers, 4 at once, 0.1 s each: 1 s where nobody waits for the model
-span, total = at[-1] - at[0], int(sys.argv[1]) / 1000
-print(f'a local model and a server: the server answered within {span:.1f} s of {total:.1f} s')
-assert span < max(2.0, 0.6 * total), 'the server waited for the model'
-P
+  stop_mock; start_mock mock_teacher.py --latency 500
+  python3 -c '
+import json
+for i in range(40): print(json.dumps({"id": f"r{i}", "meta": {"t": "near" if i % 2 else "far"}, "messages": [{"role": "user", "content": f"question {i}"}]}))' >q40.jsonl
+  L --unordered --concurrency 2 -t "near=$M" -t "far=$(T m1)" --mix route:meta.t --max-tokens 24 --book local <q40.jsonl >out 2>err || no "local beside a server: $(tail -3 err)"
+  "$RETORT" label -t "$M" --max-tokens 24 --book alone <q40.jsonl >alone.out 2>err || no "local alone: $(tail -3 err)"
   python3 - <<'P' || bad=1
 import json
 rows = [json.loads(l) for l in open('out')]
-assert len(rows) == 80 and [r['id'] for r in rows] == [f'r{i}#{k}' for i in range(40) for k in (1, 2)], len(rows)
-assert all((r['teacher']['name'] == 'm1') == r['id'].endswith('#2') for r in rows)
+assert sorted(r['id'] for r in rows) == sorted(f'r{i}' for i in range(40)), len(rows)
+assert all((r['teacher']['name'] == 'm1') == (r['meta']['t'] == 'far') for r in rows)
+order = ''.join(r['meta']['t'][0] for r in rows)
+assert order.index('n') < order.rindex('f') and order.index('f') < order.rindex('n'), 'one waited for the other: ' + order
+say = {r['id']: r['messages'][-1]['content'] for r in map(json.loads, open("alone.out"))}
+assert all(r['messages'][-1]['content'] == say[r['id']] for r in rows if r['meta']['t'] == 'near'), 'beside a server the local model answers otherwise'
 P
-  "$RETORT" label -t "$M" --max-tokens 24 --book alone <q40.jsonl 2>err | python3 -c '
-import json, sys
-alone = [json.loads(l)["messages"][-1]["content"] for l in sys.stdin]
-mixed = [json.loads(l)["messages"][-1]["content"] for l in open("out") if "#1\"" in l]
-assert alone == mixed and len(alone) == 40, "beside a server the local model answers otherwise"' || bad=1
 fi
 
 # --dry-run: a quote for every member and for all
