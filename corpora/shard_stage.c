@@ -364,6 +364,7 @@ static enum status prepare(struct sharding *q, struct shard_info *info, struct e
   if (target_any(&q->kind) && recorded_is(o->teacher)) {
     if (q->kind.hidden || q->kind.draws)
       return err_set(e, STATUS_USAGE, "'--targets %s': a book holds log-probabilities only: topk:K, or a local teacher", o->targets);
+    if (q->rules.all_tokens) return err_set(e, STATUS_USAGE, "'--loss-on all': a book holds log-probabilities of answers only; a local teacher gives those of all tokens");
     TRY(recorded_open(o->teacher, q->kind.top_k, q->tokenizer, o->teacher_terms, ctx_common(q->c)->accept_terms, &q->recorded, e));
     info->teacher = recorded_name(q->recorded);
     info->teacher_identity = recorded_identity(q->recorded);

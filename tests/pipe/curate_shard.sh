@@ -101,6 +101,7 @@ for i in $(seq 200); do printf '%s ' "word$i"; done >long; printf '{"id":"l","te
 exits 0 shard --context 64 --too-long drop -o ld <row; says "too_long 1"; exits 0 shard --context 64 -o lc <row; grep -q '"docs":1' lc/manifest.json || fail "cut"
 exits 0 shard --context 64 --too-long split -o ls <row; grep -q '"rows_split":1,"tokens_left_out":0' ls/manifest.json || fail "split: $(grep packing ls/manifest.json)"
 printf '%s\n' '{"id":"c","messages":[{"role":"user","content":"a question"},{"role":"assistant","content":"an answer"}]}' >chat
+exits 2 shard --loss-on all --targets topk:4 -t replay:b -o x <chat; says "of answers only"
 exits 0 shard --context 64 -o la <chat; exits 0 shard --context 64 --loss-on all -o lall <chat
 jq -e --slurpfile a la/manifest.json '.counts.tokens == $a[0].counts.tokens and .counts.targets == .counts.tokens - 1 and $a[0].counts.targets < .counts.targets / 2' lall/manifest.json >out || fail "--loss-on all: $(jq -c .counts la/manifest.json lall/manifest.json)"
 exits 0 shard -o none </dev/null; exits 0 "$R" check none
